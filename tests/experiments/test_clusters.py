@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,7 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,13 +26,15 @@ from warmdown.cli.main import main
 from warmdown.errors import TrainingError, WorkersMissing
 from warmdown.experiments import cluster as clusters
 from warmdown.experiments import compare, find_rate_of_task, search
-from warmdown.experiments.cluster import Cluster
+from warmdown.experiments.cluster import Cluster, connected
+from warmdown.experiments.engine import answers
 from warmdown.experiments.perform import lacks
 from warmdown.experiments.search import StudyPlace
 from warmdown.experiments.worker import (
     Needs,
     WorkAnswer,
     WorkerContext,
+    WorkerProcess,
     WorkRequest,
     versions_here,
 )
@@ -267,10 +273,12 @@ def test_a_worker_that_joins_and_lacks_something_is_left_out_with_a_warning(
     workers = Workers({"a": "", "b": ""})
     workers.require(NEEDS, 1.0)
     workers.workers["late"] = lacks
-    with pytest.warns(WorkersMissing, match="late is left out: torch 1.0|a worker that joined"):
-        answers = [*workers.answers(REQUESTS, 1, NEEDS, 1.0)]
-    assert sorted(answer.key for answer in answers) == ["0", "1", "2", "3"]
-    assert {answer.worker for answer in answers} <= {"a", "b"}
+    words = "late is left out: torch 1.0|a worker that joined"
+    with pytest.warns(WorkersMissing, match=words) as warned:
+        found = [*workers.answers(REQUESTS, 2, NEEDS, 1.0)]
+    assert sorted(answer.key for answer in found) == ["0", "1", "2", "3"]
+    assert {answer.worker for answer in found} <= {"a", "b"}
+    assert len(warned) == (1 if lacks else 4)  # it is left out once, or each run comes back once
 
 
 def test_runs_end_when_no_worker_is_left_that_can_make_them() -> None:
@@ -297,6 +305,105 @@ def test_runs_wait_for_the_first_worker_with_a_warning(monkeypatch: pytest.Monke
         workers.require(NEEDS, 1.0)
 
 
+THREADS: dict[str, Any] = {
+    "processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None
+}  # fmt: skip
+
+
+class Here:
+    """Dask in this process: its scheduler and its worker are threads.
+
+    Args:
+        killed: Gets the caller whose processes are to end.
+    """
+
+    def __init__(self, killed: SimpleQueue[str]) -> None:
+        self.killed = killed
+        self.processes: list[Any] = []
+
+    def answer(
+        self, request: WorkRequest, silence: float, context: WorkerContext, needs: Needs | None
+    ) -> WorkAnswer:
+        """Answer as a worker's process would, without one."""
+        killed = self.killed
+
+        class Process(WorkerProcess):
+            def kill(self) -> None:
+                killed.put(self.context.caller)
+
+        self.processes.append(Process(context))
+        if request.key == "3":
+            raise AttributeError("WorkRequest has no attribute 'key'")
+        return WorkAnswer("", {"answers": request.key})
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+    made = Here(SimpleQueue())
+    monkeypatch.setattr(clusters, "answer_in_worker", made.answer)
+    monkeypatch.setattr(clusters, "_SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    yield made
+    made.processes.clear()
+
+
+def by_key(label: str, **how: Any) -> dict[str, WorkAnswer]:
+    requests = {request.key: request for request in REQUESTS[:3]}
+    found = answers(requests, label=label, silence=1.0, needs=NEEDS, **how)
+    return {answer.key: answer for answer in found}
+
+
+def test_a_client_that_is_there_makes_the_runs_and_then_ends_what_served_them(here: Here) -> None:
+    with distributed.Client(**THREADS) as client:
+        (place,) = client.nthreads()
+        found = by_key("compare", engine="dask", jobs=2, address=None)
+        assert found == {
+            key: WorkAnswer(key, {"answers": key}, worker="0", place=place) for key in "012"
+        }
+        callers = {process.context.caller for process in here.processes}
+        assert {here.killed.get(timeout=20) for _ in here.processes} == callers
+        with connected("compare", "dask", None, None) as cluster:
+            assert (cluster.size(), cluster.is_own) == (1, False)
+            assert cluster.name_of(place) == "0"
+            assert cluster.name_of("tcp://none:1") == "tcp://none:1"
+            assert cluster.next_done() is None
+            with (
+                pytest.warns(WorkersMissing, match="lacks .*: AttributeError: WorkRequest has no"),
+                pytest.raises(TrainingError, match="cannot read a run: AttributeError"),
+            ):
+                [*cluster.answers(REQUESTS[3:], 1, NEEDS, 1.0)]
+
+
+@pytest.mark.parametrize("by", ["address", "file", "variable", "configuration"])
+def test_a_scheduler_is_found_by_its_address_its_file_its_variable_or_dasks_configuration(
+    here: Here, by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with distributed.LocalCluster(protocol="tcp://", **THREADS) as scheduler:
+        address = scheduler.scheduler_address
+        given = {"address": address, "file": str(tmp_path / "scheduler.json")}
+        (tmp_path / "scheduler.json").write_text(json.dumps({"address": address}))
+        if by == "variable":
+            monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", address)
+        if by == "configuration":
+            monkeypatch.setitem(distributed.config, "scheduler-address", address)
+        with connected("compare", "dask", given.get(by), None) as cluster:
+            assert (cluster.place, cluster.is_own, cluster.size()) == (address, False, 1)
+
+
+def test_without_an_address_workers_of_this_machine_serve_for_the_time_being(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "Client", partial(distributed.Client, processes=False))
+    with connected("compare", "dask", None, 2) as cluster:
+        assert (cluster.is_own, cluster.size()) == (True, 2)
+        cluster.require(NEEDS, 1.0)  # they have all that is here: nothing is asked
+        found = cluster.answers(REQUESTS[:1], None, NEEDS, 1.0)
+        assert [answer.content for answer in found] == [{"answers": "0"}]
+        assert len(here.processes) == 1
+    with pytest.raises(ValueError, match="No global client found"):
+        distributed.get_client()
+
+
 class Lost:
     """The client of a scheduler that ended."""
 
@@ -305,12 +412,22 @@ class Lost:
     def nthreads(self) -> Any:
         raise distributed.comm.CommClosedError("reset by peer")
 
+    def scheduler_info(self) -> Any:  # as before 2025
+        return {"workers": {"tcp://there:2": {"name": "alpha"}}}
+
 
 class Broken:
-    """A task that another version of the package cannot read."""
+    """A task that ended with an error.
+
+    Args:
+        error: The error.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     def result(self) -> Any:
-        raise AttributeError("no attribute 'WorkRequest'")
+        raise self.error
 
 
 def test_a_scheduler_that_is_gone_ends_the_call_with_what_is_kept(
@@ -321,7 +438,224 @@ def test_a_scheduler_that_is_gone_ends_the_call_with_what_is_kept(
     with pytest.raises(TrainingError, match=r"tcp://here:1 is gone\. .* the same call makes"):
         lost.size()
     with pytest.raises(ImportError, match="AttributeError: no attribute 'WorkRequest'"):
-        lost.answer(Broken(), "0")
+        lost.answer(Broken(AttributeError("no attribute 'WorkRequest'")), "0")
+    with pytest.raises(ImportError, match=r"^no module"):
+        lost.answer(Broken(ImportError("no module")), "0")
+    with pytest.raises(TrainingError, match=r"tcp://here:1 is gone\."):
+        lost.answer(Broken(CancelledError()), "0")
+    ended = distributed.KilledWorker("run", SimpleNamespace(address="tcp://there:2"), 3)
+    assert lost.answer(Broken(ended), "0") == WorkAnswer(
+        "0", status="died", reason="4 workers ended while they made it, tcp://there:2 last"
+    )
+    assert lost.name_of("tcp://there:2") == "alpha"
+    lost.abandon([Broken(ended)])  # there is no scheduler to hear of it
+    lost.close()
+
+
+class Node(dict[str, Any]):
+    """A node of ray's, with so many CPUs and GPUs."""
+
+    def __init__(self, name: str, cpus: int, gpus: int = 0, *, alive: bool = True) -> None:
+        resources = {"CPU": float(cpus)} | ({"GPU": float(gpus)} if gpus else {})
+        super().__init__(NodeID=name, Alive=alive, Resources=resources)
+
+
+class Ray:
+    """Ray's functions without its processes: a task is what was asked for, and ends at once.
+
+    Args:
+        nodes: The nodes.
+        ends: What becomes of the task of each key: an answer or an error.
+    """
+
+    class exceptions:
+        WorkerCrashedError = type("WorkerCrashedError", (Exception,), {})
+        NodeDiedError = type("NodeDiedError", (Exception,), {})
+        OutOfMemoryError = type("OutOfMemoryError", (Exception,), {})
+        RaySystemError = type("RaySystemError", (Exception,), {})
+        LocalRayletDiedError = type("LocalRayletDiedError", (Exception,), {})
+        OwnerDiedError = type("OwnerDiedError", (Exception,), {})
+
+    class NodeAffinitySchedulingStrategy:
+        def __init__(self, node_id: str, *, soft: bool) -> None:
+            self.node = (node_id, soft)
+
+    def __init__(self, nodes: Sequence[Node], ends: Mapping[str, Any] | None = None) -> None:
+        self.all, self.ends = nodes, ends or {}
+        self.options_given: list[dict[str, Any]] = []
+        self.cancelled: list[str] = []
+        self.connections: list[dict[str, Any]] = []
+        self.refuses: Exception | None = None
+        self.connected = False
+
+    def init(self, **how: Any) -> None:
+        self.connections.append(how)
+        if self.refuses is not None and how["address"] != "local":
+            raise self.refuses
+        self.connected = True
+
+    def is_initialized(self) -> bool:
+        return self.connected
+
+    def shutdown(self) -> None:
+        self.connected = False
+
+    def nodes(self) -> Sequence[Node]:
+        return self.all
+
+    def cluster_resources(self) -> dict[str, float]:
+        gpus = sum(node["Resources"].get("GPU", 0.0) for node in self.all)
+        return {"GPU": gpus} if gpus else {}
+
+    def remote(self, function: Any) -> Any:
+        assert function is clusters._answer_on_ray
+        return self
+
+    def options(self, **how: Any) -> Any:
+        self.options_given.append(how)
+        return SimpleNamespace(remote=lambda *call: call[0].key)
+
+    def wait(self, futures: list[str], timeout: float) -> tuple[list[str], list[str]]:
+        return futures[:1], futures[1:]
+
+    def get(self, future: str) -> WorkAnswer:
+        end = self.ends.get(future, WorkAnswer("", {"answers": future}))
+        if isinstance(end, Exception):
+            raise end
+        return end  # type: ignore[no-any-return]
+
+    def cancel(self, future: str) -> None:
+        self.cancelled.append(future)
+        raise ValueError("it is over")
+
+
+def on_ray(ray: Ray, jobs: int | None = None) -> clusters.RayCluster:
+    return clusters.RayCluster(ray, "ray://there:1", jobs, label="compare", is_own=False)
+
+
+def test_a_run_on_ray_takes_a_cpu_and_where_there_are_gpus_its_share_of_one() -> None:
+    nodes = [Node("a", 4), Node("b", 8), Node("none", 0), Node("gone", 8, alive=False)]
+    assert on_ray(Ray(nodes)).slots() == {"a": 4, "b": 8}
+    nodes = [Node("a", 4, gpus=2), Node("b", 8)]
+    for jobs, slots, share in ((None, 2, 1.0), (1, 2, 1.0), (4, 4, 0.5), (16, 4, 0.125)):
+        ray = Ray(nodes)
+        cluster = on_ray(ray, jobs)
+        assert cluster.slots() == {"a": slots}
+        cluster.submit((REQUESTS[0],))
+        assert ray.options_given == [{"num_cpus": 1, "num_gpus": share, "max_retries": 3}]
+
+
+def test_a_run_that_only_some_nodes_of_ray_may_make_is_bound_to_each_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clusters, "import_extra", lambda name, *rest: Ray)
+    ray = Ray([Node("a", 1), Node("b", 1)])
+    cluster = on_ray(ray)
+    for _ in range(3):
+        cluster.submit((REQUESTS[0],), ["a", "b"])
+    bound = [how["scheduling_strategy"].node for how in ray.options_given]
+    assert bound == [("a", False), ("b", False), ("a", False)]
+
+
+def test_runs_on_ray_are_answered_or_the_answer_gives_the_reason() -> None:
+    crashed = Ray.exceptions.WorkerCrashedError("the worker\n  ended")
+    ray = Ray([Node("a", 2)], {"1": crashed})
+    found = [*on_ray(ray).answers(REQUESTS[:3], None, NEEDS, 1.0)]
+    reason = "4 workers ended while they made it: the worker ended"
+    assert found == [
+        WorkAnswer("0", {"answers": "0"}),
+        WorkAnswer("1", status="died", reason=reason),
+        WorkAnswer("2", {"answers": "2"}),
+    ]
+    assert not ray.cancelled
+    left: Any = on_ray(ray).answers(REQUESTS[:3], None, NEEDS, 1.0)
+    next(left)
+    left.close()
+    assert ray.cancelled == ["1", "2"]
+
+
+def test_what_ray_cannot_do_is_told_apart() -> None:
+    ends = {
+        "0": RuntimeError("The remote function failed to import on the worker."),
+        "1": RuntimeError("no room"),
+        "2": Ray.exceptions.OwnerDiedError("gone"),
+    }
+    cluster = on_ray(Ray([Node("a", 1)], ends))
+    with pytest.raises(ImportError, match="failed to import on the worker"):
+        cluster.answer("0", "0")
+    with pytest.raises(RuntimeError, match="no room"):
+        cluster.answer("1", "1")
+    with pytest.raises(
+        TrainingError, match=r"engine='ray'\): the cluster at ray://there:1 is gone"
+    ):
+        cluster.answer("2", "2")
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
+    made = Ray([Node("a", 2)])
+    monkeypatch.setattr(clusters, "import_extra", lambda name, *rest: made)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return made
+
+
+def test_ray_is_that_of_this_process_or_one_that_runs_or_one_for_the_time_being(ray: Ray) -> None:
+    ray.connected = True
+    with connected("compare", "ray", None, None) as cluster:
+        assert (cluster.place, cluster.is_own) == ("this process's cluster", False)
+    assert ray.connected  # whoever connected it goes on with it
+    with pytest.raises(TrainingError, match=r"ray is connected already.*ray\.shutdown\(\)"):
+        by_key("compare", engine="ray", jobs=1, address="ray://there:1")
+    ray.shutdown()
+    with connected("compare", "ray", None, 2) as cluster:
+        assert (ray.connections[-1]["address"], cluster.is_own) == ("auto", False)
+    assert not ray.is_initialized()
+    ray.refuses = ConnectionError("no cluster runs")
+    with connected("compare", "ray", None, 2) as cluster:
+        assert (ray.connections[-1]["address"], cluster.is_own) == ("local", True)
+        assert ray.connections[-1]["num_cpus"] == 2
+    assert not ray.is_initialized()
+
+
+def test_ray_is_connected_where_it_listens_and_nowhere_else(
+    ray: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "SECONDS_TO_CONNECT", 0.2)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        words = rf"RAY_ADDRESS='{address}'\): no ray cluster answers there within 0\.2 s: .*refused"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(TrainingError, match=rf"{words}.* Start one \(ray start --head\)"):
+            by_key("find", engine="ray", jobs=1, address=None)
+        assert not ray.connections
+        listening.listen()
+        with connected("find", "ray", f"ray://{address}", None) as cluster:
+            assert (cluster.place, cluster.is_own) == (f"ray://{address}", False)
+
+
+def test_an_answer_from_a_node_of_ray_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = SimpleNamespace(get_node_id=lambda: "a")
+    util = SimpleNamespace(get_node_ip_address=lambda: "10.0.0.1")
+    there = SimpleNamespace(get_runtime_context=lambda: context, util=util)
+    monkeypatch.setattr(clusters, "import_extra", lambda name, *rest: there)
+    monkeypatch.setattr(clusters, "answer_in_worker", lambda *call: WorkAnswer("0", {}))
+    assert clusters._answer_on_ray() == WorkAnswer("0", {}, worker="10.0.0.1", place="a")
+
+
+def test_a_worker_that_leaves_while_it_is_asked_is_not_waited_for() -> None:
+    class Leaving(Workers):
+        def has_ended(self, future: Any) -> bool:
+            self.workers.pop("b", None)
+            return bool(future[1] != "b")
+
+        def abandon(self, futures: Sequence[Any]) -> None:
+            self.ended += futures
+
+    workers = Leaving({"a": "", "b": ""})
+    workers.require(NEEDS, 1.0)
+    assert [place for _, place, _ in workers.ended] == ["b"]
+    assert workers.calls == [("needs", "a"), ("needs", "b")]
 
 
 def refused(*arguments: str) -> str:

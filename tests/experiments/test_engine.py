@@ -8,6 +8,8 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -15,9 +17,19 @@ from typing import Any
 import pytest
 
 import warmdown as wd
-from warmdown.experiments import Comparison, compare, perform
-from warmdown.experiments.runs import RunSpec
-from warmdown.experiments.worker import WorkerContext, WorkerProcess, WorkRequest, worker_of_thread
+from warmdown.experiments import Comparison, compare, engine, perform
+from warmdown.experiments.engine import run_all
+from warmdown.experiments.runs import RunSpec, Store
+from warmdown.experiments.worker import (
+    Needs,
+    WorkAnswer,
+    WorkerContext,
+    WorkerProcess,
+    WorkRequest,
+    answer_in_worker,
+    kill_processes_of,
+    worker_of_thread,
+)
 
 CALLER = """
 import os, signal
@@ -118,6 +130,159 @@ def test_a_process_that_is_gone_before_it_is_asked_is_a_result() -> None:
     request = WorkRequest(spec.key, {"run": spec.to_dict()})
     answer = WorkerProcess(Gone.here()).ask(request, 20.0)
     assert (answer.status, answer.reason) == ("died", "its process ended with 7")
+
+
+SCRIPTED = """
+import json, sys, time
+send = lambda **message: print(json.dumps(message), flush=True)
+for request in map(json.loads, sys.stdin):
+    send(alive=True)
+    if "needs" in request:
+        send(answer={"lacks": request["needs"]["modules"]})
+    elif request == {"sleeps": True}:
+        time.sleep(600)
+    else:
+        send(step=3, metrics={"loss": 0.5})
+        send(answer=json.loads(sys.stdin.readline()))
+"""
+
+
+class Scripted(WorkerContext):
+    """Starts a process that answers at once, without torch."""
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        return super().start("-c", SCRIPTED, **options)
+
+
+@pytest.fixture
+def scripted() -> Iterator[WorkerProcess]:
+    process = WorkerProcess(Scripted.here())
+    yield process
+    process.end()
+
+
+def test_an_evaluation_is_reported_and_its_answer_given_to_the_process(
+    scripted: WorkerProcess,
+) -> None:
+    heard: list[Any] = []
+
+    def report(step: int, metrics: Any) -> bool:
+        heard.append((step, metrics))
+        return False
+
+    answer = scripted.ask(WorkRequest("a", {"run": {}}, lambda: report), 20.0)
+    assert answer == WorkAnswer("a", {"goes_on": False})
+    assert heard == [(3, {"loss": 0.5})]
+
+
+def test_a_report_that_cannot_be_made_or_fails_is_a_result(scripted: WorkerProcess) -> None:
+    def fail(*_: Any) -> Any:
+        raise OSError("no study")
+
+    answer = scripted.ask(WorkRequest("a", {"run": {}}, fail), 20.0)
+    assert (answer.status, answer.reason) == (
+        "failed",
+        "there is nothing to report to: OSError: no study",
+    )
+    answer = scripted.ask(WorkRequest("b", {"run": {}}, lambda: fail), 20.0)
+    assert (answer.status, answer.reason) == (
+        "failed",
+        "its evaluation was not taken: OSError: no study",
+    )
+    # the process that waits for an answer is ended, and the next request has a new one
+    assert scripted.ask(WorkRequest("c", {"run": {}}), 20.0).content == {"goes_on": True}
+
+
+def test_a_process_without_a_sign_of_life_is_ended(scripted: WorkerProcess) -> None:
+    process = scripted.start()
+    answer = scripted.ask(WorkRequest("a", {"sleeps": True}), 0.1)
+    assert answer == WorkAnswer("a", status="hung", reason="no sign of life for 0.1 s")
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_process_looks_once_for_what_runs_need_and_again_when_something_is_missing(
+    scripted: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    ask = scripted.ask
+
+    def count(*how: Any) -> WorkAnswer:
+        asked.append(how)
+        return ask(*how)
+
+    monkeypatch.setattr(scripted, "ask", count)
+    assert scripted.lacks(Needs("digits"), 20.0) == ()
+    assert scripted.lacks(Needs("digits"), 20.0) == ()
+    assert len(asked) == 1
+    assert scripted.lacks(Needs("digits", modules=("far",)), 20.0) == ("far",)
+    missing = Needs("digits", modules=("far",), require=lambda: "no journal")
+    assert scripted.lacks(missing, 20.0) == ("far", "no journal")
+    assert scripted.lacks(Needs("digits"), 20.0) == ()
+    assert len(asked) == 4  # another process may find what was added
+    assert scripted.lacks(Needs("digits", require=str), 20.0) == ()
+    monkeypatch.setattr(scripted, "ask", lambda *_: WorkAnswer("needs", reason="it ended"))
+    assert scripted.lacks(missing, 20.0) == ("it ended", "no journal")
+
+
+def test_a_worker_that_lacks_something_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = Scripted.here()
+    needs = Needs("digits", modules=("far",))
+    try:
+        found = answer_in_worker(WorkRequest("a", {"run": {}}), 20.0, context, needs)
+        assert found == WorkAnswer("a", lacks=("far",))
+        # a request without content only asks for that
+        assert answer_in_worker(WorkRequest("b", {}), 20.0, context) == WorkAnswer("b", {})
+        found = answer_in_worker(WorkRequest("c", {"run": {}}), 20.0, context, Needs("digits"))
+        assert found == WorkAnswer("c", {"goes_on": True})
+    finally:
+        worker_of_thread(context).end()
+
+
+def test_the_processes_of_one_caller_are_ended_and_no_others() -> None:
+    here = Scripted.here()
+    mine, other = (WorkerProcess(replace(here, caller=name)) for name in ("mine", "other"))
+    try:
+        ended, lives = mine.start(), other.start()
+        asyncio.run(kill_processes_of("mine"))
+        assert ended.wait(20) == -signal.SIGKILL
+        assert lives.poll() is None
+    finally:
+        mine.end()
+        other.end()
+
+
+class Breaking:
+    """What answers requests in the place of a worker's process, and breaks the first times.
+
+    Args:
+        errors: What it raises, one after the other, before it answers.
+    """
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors, self.asked = [*errors], 0
+
+    def __call__(self, request: WorkRequest, *_: Any) -> WorkAnswer:
+        self.asked += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return WorkAnswer(request.key, status="died", reason="out of memory")
+
+
+def test_what_a_broken_engine_did_not_answer_is_made_again_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = RunSpec.of(wd.Plan.of(lr=wd.Constant(value=1.0)), "digits", 0, {})
+    lost = RuntimeError("the pool is gone")
+    for errors, asked in (((lost, lost), 3), ((lost,) * 3, 3), ((wd.MissingExtra("a", "b"),), 1)):
+        breaking = Breaking(*errors)
+        monkeypatch.setattr(engine, "answer_in_worker", breaking)
+        if asked == len(errors):
+            with pytest.raises(type(errors[0])):
+                run_all([spec], Store(tmp_path), engine="serial")
+        else:
+            (result,) = run_all([spec], Store(tmp_path), engine="serial")
+            assert (result.status, result.reason) == ("died", "out of memory")
+        assert breaking.asked == asked
 
 
 def test_two_threads_of_a_worker_do_not_talk_into_one_process() -> None:

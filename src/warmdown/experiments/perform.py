@@ -206,30 +206,30 @@ def worker_main(parent: int) -> None:
     """Make the runs that come in; end when the caller, the process of that number, is gone."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     requests = map(json.loads, sys.stdin.buffer)
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
-    os.dup2(2, 1)  # what a run prints must not get between the lines
     # small models are slower on several threads, and runs share the cores
     torch.set_num_threads(1)
+    with os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n") as out:
+        os.dup2(2, 1)  # what a run prints must not get between the lines
 
-    def send(**message: Any) -> None:
-        print(json.dumps(message), file=out, flush=True)
+        def send(**message: Any) -> None:
+            print(json.dumps(message), file=out, flush=True)
 
-    def report(step: int, metrics: Mapping[str, float]) -> bool:
-        send(step=step, metrics=metrics)
-        return bool(next(requests)["goes_on"])
+        def report(step: int, metrics: Mapping[str, float]) -> bool:
+            send(step=step, metrics=metrics)
+            return bool(next(requests)["goes_on"])
 
-    def beat() -> None:
-        send(alive=True)
+        def beat() -> None:
+            send(alive=True)
 
-    for request in requests:
-        beat()
-        if "needs" in request:
-            send(answer={"lacks": lacks(**request["needs"])})
-        elif "sweep" in request:
-            send(answer=make_pass(**request["sweep"], alive=beat))
-        else:
-            result = perform(RunSpec.from_dict(request["run"]), beat, report)
-            send(answer=result.to_dict())
+        for request in requests:
+            beat()
+            if "needs" in request:
+                send(answer={"lacks": lacks(**request["needs"])})
+            elif "sweep" in request:
+                send(answer=make_pass(**request["sweep"], alive=beat))
+            else:
+                result = perform(RunSpec.from_dict(request["run"]), beat, report)
+                send(answer=result.to_dict())
 
 
 def _end_with(parent: int) -> None:
