@@ -306,7 +306,7 @@ def test_runs_wait_for_the_first_worker_with_a_warning(monkeypatch: pytest.Monke
 
 
 THREADS: dict[str, Any] = {
-    "processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None
+    "processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"
 }  # fmt: skip
 
 

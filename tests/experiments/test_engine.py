@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import warmdown as wd
-from warmdown.experiments import Comparison, compare, engine, perform
+from warmdown.experiments import Comparison, compare, engine, perform, worker
 from warmdown.experiments.engine import run_all
 from warmdown.experiments.runs import RunSpec, Store
 from warmdown.experiments.worker import (
@@ -198,6 +198,42 @@ def test_a_process_without_a_sign_of_life_is_ended(scripted: WorkerProcess) -> N
     answer = scripted.ask(WorkRequest("a", {"sleeps": True}), 0.1)
     assert answer == WorkAnswer("a", status="hung", reason="no sign of life for 0.1 s")
     assert process.returncode == -signal.SIGKILL
+
+
+HEIR = """
+import json, subprocess, sys
+heir = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+sys.stdin.readline()
+print(json.dumps({"answer": heir.pid}), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_is_still_read_from_is_not_closed_so_that_no_reader_reads_from_the_next_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class WithHeir(WorkerContext):
+        def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+            return super().start("-c", HEIR, **options)
+
+    pipes: list[Any] = []
+    ended = Event()
+
+    def read(pipe: Any, lines: Any) -> None:
+        pipes.append(pipe)
+        pass_lines(pipe, lines)
+        ended.set()
+
+    pass_lines = worker._pass_lines
+    monkeypatch.setattr(worker, "_pass_lines", read)
+    process = WorkerProcess(WithHeir.here())
+    answer: Any = process.ask(WorkRequest("a", {"run": {}}), 20.0)
+    process.end()  # its heir has the other end of the pipe, and lives on
+    (pipe,) = pipes
+    was_closed = pipe.closed
+    os.kill(answer.content, signal.SIGKILL)
+    assert ended.wait(20)
+    assert (was_closed, pipe.closed) == (False, True)
 
 
 def test_a_process_looks_once_for_what_runs_need_and_again_when_something_is_missing(

@@ -247,10 +247,10 @@ class WorkerProcess:
                 **NEW_GROUP,  # a Ctrl-C is the caller's to deal with
             )
             self._process.stderr = errors  # it is closed with the pipes
+            # closed while its reader waits, its number would be that of the next process's pipe
+            pipe, self._process.stdout = self._process.stdout, None
             self._lines = SimpleQueue()
-            threading.Thread(
-                target=_pass_lines, args=(self._process.stdout, self._lines), daemon=True
-            ).start()
+            threading.Thread(target=_pass_lines, args=(pipe, self._lines), daemon=True).start()
         return self._process
 
     def kill(self) -> None:
@@ -268,7 +268,7 @@ class WorkerProcess:
 
 def _pass_lines(pipe: IO[bytes], lines: SimpleQueue[bytes]) -> None:
     """Pass on what comes in, then an empty line: Windows cannot wait for a pipe for a time."""
-    with suppress(OSError, ValueError):  # it was closed meanwhile
+    with pipe:
         while line := pipe.readline():
             lines.put(line)
     lines.put(b"")
