@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.studio.pages import CHROMIUM, FLAGS, Simulated, open_tab, opened, serve
 
+from warmdown.importing.fence_worker import _run_task
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.document import Draft
 from warmdown.studio.page.state import AppContext
 from warmdown.studio.process import Server
+from warmdown.studio.security.child import _tasks
 from warmdown.studio.security.folder import Folder
 from warmdown.studio.security.worker import Worker
 
@@ -32,6 +36,17 @@ def page_of(tmp_path: Path) -> Iterator[Callable[..., Simulated]]:
     yield make
     for folder in folders:
         folder.close()
+
+
+@pytest.fixture
+def answered_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer questions about classes in this process: one of its own takes seconds to start."""
+
+    async def ask(_: Worker, question: PlainData, *, seconds: float) -> Any:
+        assert seconds > 0
+        return json.loads(json.dumps(_run_task(_tasks(), json.loads(json.dumps(question)))))
+
+    monkeypatch.setattr(Worker, "ask", ask)
 
 
 @pytest.fixture(scope="module")

@@ -58,24 +58,26 @@ class Simulated:
         from nicegui.testing import user_simulation
 
         from warmdown.studio.page.page import build_design
+        from warmdown.studio.page.watching import build_runs
 
         async def root() -> None:
-            await build_design(self.app)
+            await (build_runs if self.app.watch else build_design)(self.app)
 
         async with user_simulation(root) as user:
             user.javascript_rules = {re.compile(r"warmdown\.found\(\)"): lambda _: self.found}
             await user.open("/")
             await until(
-                lambda: (
-                    "Start with your situation" in shown(user)
-                    or "Groups and base values" in shown(user)
+                lambda: any(
+                    part in shown(user)
+                    for part in ("Start with your situation", "Groups and base", "Latest values")
                 )
             )
-            yield user
-            # a tab that goes is not waited for; what comes last for it wakes what would send it
-            assert user.client is not None
-            user.client.run_javascript("")
-            user.client.delete()
+            try:
+                yield user
+            finally:  # a tab that is gone is not waited for; one more message wakes its sender
+                assert user.client is not None
+                user.client.run_javascript("")
+                user.client.delete()
 
 
 def shown(user: User) -> str:

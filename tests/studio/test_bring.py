@@ -232,6 +232,7 @@ num_train_epochs: 3
 """
 
 
+@pytest.mark.usefixtures("answered_here")
 def test_a_configuration_of_the_folder_opens_as_a_new_plan(
     page_of: Callable[..., Simulated],
 ) -> None:
@@ -255,6 +256,7 @@ def test_a_configuration_of_the_folder_opens_as_a_new_plan(
     assert wd.load(path.parent / "plan.yaml") == wd.import_config(path, report=None)
 
 
+@pytest.mark.usefixtures("answered_here")
 def test_what_a_configuration_leaves_open_is_asked_for(page_of: Callable[..., Simulated]) -> None:
     page = page_of()
     page.app.bring = "args.yaml"

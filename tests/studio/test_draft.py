@@ -36,6 +36,7 @@ from warmdown.studio.draft.document import (
 )
 from warmdown.studio.draft.files import document_from, opened, saved_text
 from warmdown.studio.draft.history import History
+from warmdown.studio.draft.joints import inserted, is_joined, value_at
 from warmdown.studio.draft.links import from_fragment, from_plain, to_fragment, to_plain
 from warmdown.studio.preview.preview import preview
 
@@ -344,3 +345,82 @@ def test_a_damaged_link_is_refused(fragment: str) -> None:
 def test_plain_data_that_is_no_document_of_ours_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         from_plain({**to_plain(EMPTY), **change})
+
+
+def test_a_link_of_the_first_version_is_the_plan_that_it_was() -> None:
+    def phase(kind: str, name: str = "", path: str = "", steps: str = "", **given: Any) -> Any:
+        return {"kind": kind, "name": name, "path": path, "steps": steps, "given": given}
+
+    def track(field: str, *phases: Any, **change: Any) -> Any:
+        usual = {"groups": "*", "meaning": "scale", "warmup": "", "low": "", "offset": None}
+        return {"field": field, "phases": phases, **usual, **change}
+
+    step = {"step_size": "3"}
+    inner = phase("cosine", end="0.1")
+    tracks = [
+        track(
+            "lr",
+            phase("class", " theirs ", " torch.optim.lr_scheduler.StepLR ", "50%", **step),
+            phase("class", "", "torch.optim.lr_scheduler.ConstantLR"),
+            warmup=" 5% ",
+            low="1e-5",
+        ),
+        track("momentum", phase("sum", terms=[inner, inner]), meaning="set"),
+        track("ema_decay", phase("repeat", of=inner), offset=phase("constant", value="0.1")),
+        track("weight_decay"),
+    ]
+    run = {"total_steps": "100", "batches": "7"}
+    groups = [{"name": "a", "bases": {"lr": "1e-3", "momentum": ""}}]
+    old = {"version": 1, "run": run, "groups": groups, "tracks": tracks, "after_end": "zero"}
+    made = from_plain(json.loads(json.dumps(old)))
+    assert made["groups"] == [{"name": "a", "lr": "1e-3"}]
+    assert made["loader"] == {"batches": "7"}
+    cosine = {"kind": "cosine", "end": 0.1}
+    rise = {"kind": "linear", "start": 0.0, "end": 1.0, "steps": "5%", "name": "warmup"}
+    theirs = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 3}}
+    other = {"class_path": "torch.optim.lr_scheduler.ConstantLR"}
+    assert made["plan"] == {
+        "run": {"total_steps": 100},
+        "lr": {"scale": [rise, {**theirs, "steps": "50%", "name": "theirs"}, other], "low": "1e-5"},
+        "momentum": {"set": {"kind": "sum", "terms": [cosine, cosine]}},
+        "ema_decay": {
+            "scale": {"kind": "repeat", "of": cosine},
+            "offset": {"kind": "constant", "value": 0.1},
+        },
+        "after_end": "zero",
+    }
+
+
+def test_a_document_of_more_schedules_than_a_page_shows_is_refused() -> None:
+    plan = {f"field {at}": [{"kind": "cosine"}] * 100 for at in range(11)}
+    with pytest.raises(ValueError, match="too many schedules"):
+        from_plain(to_plain(document(**plan)))
+    lines = [f"x{at}: [{', '.join(['{kind: cosine}'] * 99)}]" for at in range(11)]
+    with pytest.raises(SpecError, match="more than 1,000 schedules"):
+        opened("\n".join(lines))
+    with pytest.raises(SpecError, match=r"200,001 characters: more than the page shows"):
+        opened("#" * 200_001)
+
+
+def test_a_comment_that_is_none_of_ours_stays_and_damaged_ones_are_passed_over() -> None:
+    text = "# groups: [\n# loader: 3\n# mine\nlr: cosine\n"
+    draft = opened(text)
+    assert (draft.document["groups"], draft.document["loader"]) == ([{}], {})
+    assert saved_text(draft, "plan.yaml") == "# mine\nlr: cosine\n"
+
+
+def test_what_joins_two_phases_is_a_number_or_nothing() -> None:
+    rows = [{"kind": "linear", "end": "x"}, {"kind": "cosine", "start": 0.5}, "wsd"]
+    made = document(lr=rows)
+    (row,) = targets_in(made)
+    assert value_at(made, ("plan", "lr", 0, "end")) != value_at(made, ("plan", "lr", 0, "end"))
+    assert not is_joined(made, row, 1, ())
+    # after one whose end is no number a phase begins with its own default, and keeps a given start
+    assert inserted(made, row, 1, {"kind": "cosine"}, share=50.0)["plan"]["lr"][1] == {
+        "kind": "cosine"
+    }
+    given = inserted(made, row, 2, {"kind": "cosine", "start": 0.3}, share=50.0)
+    assert given["plan"]["lr"][2] == {"kind": "cosine", "start": 0.3}
+    assert given["plan"]["lr"][1]["steps"] == "25%"
+    after = inserted(made, row, 3, {"kind": "linear"}, share=50.0)["plan"]["lr"]
+    assert after[2:] == ["wsd", {"kind": "linear"}]

@@ -231,3 +231,27 @@ def test_every_answer_keeps_to_itself() -> None:
 def test_only_a_notebook_of_this_machine_may_frame_the_page() -> None:
     assert policy("n", "'none'").endswith("frame-ancestors 'none'")
     assert "http://localhost:*" in policy("n", "http://localhost:*")
+
+
+def test_what_is_no_request_passes_and_only_the_frameworks_files_are_compressed() -> None:
+    inside, _ = asked({}, type="lifespan")
+    assert [scope["type"] for scope in inside.scopes] == ["lifespan"]
+
+    async def ask(path: str) -> dict[str, str]:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        large = Inside()
+        large.answer = b"x" * 5_000
+        assets = guard.CompressedAssets(large, "/_nicegui/1/")
+        headers = [(b"accept-encoding", b"gzip")]
+        await assets({"type": "http", "path": path, "headers": headers}, receive, send)
+        return {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+
+    assert asyncio.run(ask("/_nicegui/1/x.js"))["content-encoding"] == "gzip"
+    assert "content-encoding" not in asyncio.run(ask("/"))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from tests.studio.pages import Simulated, until
-from tests.studio.test_page import WARMED, field, texts
+from tests.studio.pages import Simulated, shown, until
+from tests.studio.test_page import WARMED, errors, field, marks, texts
+from tests.studio.test_page_edit import happen
 
 import warmdown as wd
 from warmdown.errors import SpecError
@@ -236,3 +237,38 @@ def typed(steps: int) -> Any:
     return document_from(
         {"run": {"total_steps": steps, "lr": "1e-3"}, "lr": [rise, {"kind": "cosine"}]}
     )
+
+
+@pytest.mark.usefixtures("answered_here")
+def test_a_training_state_that_is_dropped_is_a_plan_or_a_log_as_is_asked(
+    page_of: Callable[..., Simulated],
+) -> None:
+    rows = [line.split(",") for line in log_text().splitlines()[1:]]
+    history = [
+        {"step": int(step), "learning_rate": float(rate), "loss": float(loss)}
+        for step, rate, loss in rows
+    ]
+    state = json.dumps({"log_history": history, "max_steps": 8000, "global_step": 7980})
+    simulated = page_of(WARMED)
+
+    async def act(user: User) -> None:
+        user.find(marker="law").click()
+        await until(lambda: "No law and no log lies in" in shown(user))
+        for mark in ("take-plan", "take-log"):
+            happen(user, "dropped", {"name": "trainer_state.json", "text": state})
+            await until(lambda: mark in marks(user))  # noqa: B023
+            user.find(marker=mark).click()
+            if mark == "take-plan":
+                await until(lambda: "trainer_state.json leaves something open" in shown(user))
+                assert "those of no schedule that can be told from the log alone" in shown(user)
+                assert simulated.app.law is None
+        await until(lambda: simulated.app.law is not None)
+        user.find(marker="law").click()
+        await until(lambda: "law-save" in marks(user))
+        user.find(marker="law-save").click()
+        assert simulated.app.law is not None
+        assert (await user.download.next()).text == simulated.app.law.to_json()
+        happen(user, "dropped", {"name": "empty.csv", "text": "step,loss\n"})
+        await until(lambda: any("empty.csv" in error for error in errors(user)))
+
+    simulated.visit(act)

@@ -251,32 +251,6 @@ def test_a_damaged_memory_is_no_reason_not_to_start(page_of: PageOf) -> None:
     page_of(kept='{"draft": {"version": 1, "tracks": 7}}').visit(act)
 
 
-@pytest.mark.slow
-def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
-    own = Draft(
-        document_from({"run": {"total_steps": 10}, "lr": {"class_path": "own_parts.Halves"}})
-    )
-    page = page_of(own)
-    (page.app.folder.path / "own_parts.py").write_text(
-        "from pathlib import Path\n"
-        "Path(__file__).with_name('ran').touch()\n"
-        "class Halves:\n"
-        "    def __init__(self, optimizer): self.optimizer = optimizer\n"
-        "    def step(self):\n"
-        "        for group in self.optimizer.param_groups: group['lr'] /= 2\n"
-    )
-    ran = page.app.folder.path / "ran"
-
-    async def act(user: User) -> None:
-        await until(lambda: "yes" in marks(user))
-        assert not ran.exists()
-        user.find(marker="yes").click()
-        await until(lambda: "0.0625" in shown(user), seconds=120)
-        assert ran.exists()
-
-    page.visit(act)
-
-
 def test_names_are_shown_as_text_whatever_they_hold(page_of: PageOf) -> None:
     evil = "<img src=x onerror=alert(1)>"
     plan = {"run": {"total_steps": 10}, "lr": {"kind": "cosine", "name": evil}}

@@ -42,7 +42,7 @@ from warmdown.studio.preview.preview import (
 )
 from warmdown.studio.preview.python_code import as_python
 from warmdown.studio.preview.spans import findings_by_mark, spans
-from warmdown.studio.preview.torch_code import NoTorchCode, as_torch
+from warmdown.studio.preview.torch_code import NoTorchCode, as_torch, is_one_class
 
 BASES = {"unet": {"lr": 1e-4}, "embedding": {"lr": 1e-3}}
 
@@ -430,3 +430,29 @@ def test_what_another_process_gives_is_refused_where_it_is_of_another_type(chang
     assert decoded(Summary, asdict(Summary())) == Summary()
     with pytest.raises((ValueError, KeyError)):
         decoded(Summary, {**asdict(Summary()), **change})
+
+
+def test_an_argument_of_many_parts_is_code_and_a_class_beside_others_has_none() -> None:
+    path = "torch.optim.lr_scheduler.X"
+    inside = {"class_path": "a.b.Inner", "init_args": {"n": 2}}
+    arguments = {"shape": {"a": [1, "x"]}, "most": float("inf"), "inner": inside}
+    one = {"class_path": path, "init_args": arguments}
+    code = as_torch(data_with(one), None)
+    assert code.endswith(
+        "X(optimizer, shape={'a': [1, 'x']}, most=float('inf'), inner=Inner(optimizer, n=2))\n"
+    )
+    assert "from a.b import Inner\n" in code
+    assert (is_one_class(data_with(one)), is_one_class(data_with(one, "cosine"))) == (True, False)
+    with pytest.raises(NoTorchCode, match="has to be turned into a schedule first"):
+        as_torch(data_with(one, "cosine"), None)
+    bad = {**one, "init_args": {"gamma": "%NO%"}}
+    with pytest.raises(NoTorchCode, match="%NO%"):
+        as_torch(data_with(bad), None)
+
+
+def test_findings_about_an_end_or_a_pattern_stand_at_their_fields() -> None:
+    run = {"total_steps": 100}
+    groups = {"groups": {"*": {"kind": "cosine"}, "head": {"kind": "linear"}}}
+    assert "plan.lr.groups.head.@groups" in warned({"run": run, "lr": groups})
+    early = [{"kind": "constant", "steps": 10}, {"kind": "cosine", "steps": 20}]
+    assert warned({"run": run, "lr": early})["plan.lr[1].steps"].startswith("its decay ends at")

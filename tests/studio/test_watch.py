@@ -15,7 +15,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 import warmdown as wd
 from warmdown import Record
-from warmdown.errors import TrainingError
+from warmdown.errors import MissingExtra, TrainingError
+from warmdown.forecast.events import ScalarEvents
 from warmdown.lock import Output, locked
 from warmdown.mailbox import Answer, Mailbox, Request
 from warmdown.studio.draft.links import from_link
@@ -443,3 +444,99 @@ def test_a_law_fitted_to_a_run_predicts_its_loss_with_a_band(tmp_path: Path) -> 
     assert (line.values < line.high).all()
     assert run.predict(None, None)
     assert run.outlook.forecast is None
+
+
+@pytest.mark.parametrize(("tokens", "ends"), [(1000, [200.0]), (None, [])])
+def test_a_plan_over_tokens_is_drawn_over_updates_where_their_number_is_known(
+    tokens: int | None, ends: list[float], tmp_path: Path
+) -> None:
+    run_in(tmp_path, 50)
+    facts = wd.Run(budget="200000tok", clock="tokens", tokens_per_step=tokens)
+    plan = wd.Plan.of(lr=wd.warmup_cosine(end=0.1), run=facts)
+    _, run = looked(tmp_path)
+    assert [line.steps[-1] for line in run.planned_lines(plan)] == ends
+
+
+def test_a_plan_that_fits_no_run_is_not_drawn(tmp_path: Path) -> None:
+    run_in(tmp_path, 50)
+    long = wd.Linear(steps=300) >> wd.Cosine()
+    _, run = looked(tmp_path)
+    assert run.planned_lines(wd.Plan.of(lr=long, run=wd.Run(total_steps=200))) == ()
+
+
+def test_a_record_that_vanishes_between_two_looks_is_nothing_new(tmp_path: Path) -> None:
+    record = run_in(tmp_path, 5)
+    _, run = looked(tmp_path)
+    assert record.path is not None
+    record.path.unlink()
+    run.read_on()
+    assert (run.step, len(run.points["loss"])) == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("error", "unread"),
+    [(ValueError("damaged"), 1), (MissingExtra("tensorboard", "tensorboard", "events"), 0)],
+)
+def test_events_that_cannot_be_read_are_counted_once_and_none_without_their_reader(
+    error: Exception, unread: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object, path: Path) -> None:
+        raise error
+
+    record = run_in(tmp_path, 5)
+    monkeypatch.setattr(ScalarEvents, "__init__", fail)
+    assert record.path is not None
+    (record.path.parent / "events.out.tfevents.1").touch()
+    runs, run = looked(tmp_path)
+    runs.read_on()
+    assert (run.unread, run.step) == (unread, 4)
+
+
+def test_more_targets_than_are_kept_are_passed_over_and_a_deep_folder_is_not_searched(
+    tmp_path: Path,
+) -> None:
+    deep = tmp_path / "a" / "b" / "c" / "d"
+    for folder in (deep, deep / "e"):
+        folder.mkdir(parents=True)
+        record = Record(folder / "record.jsonl")
+        for target in range(203):
+            record.add(0, f"target {target}", 1.0)
+        record.add(1, "target 0", 2.0)
+        record.flush()
+    _, run = looked(tmp_path)
+    assert run.name == "a/b/c/d"
+    assert len(run.points) == 200
+    assert "target 200" not in run.last
+    assert run.last["target 0"] == (1, 2.0)
+
+
+def test_a_plan_that_is_too_large_or_none_leads_nowhere(tmp_path: Path) -> None:
+    run_in(tmp_path, 5)
+    path = tmp_path / "one" / "plan.yaml"
+    path.write_text("# " + "x" * 1_000_000 + "\nlr: cosine\n")
+    runs, run = looked(tmp_path)
+    assert (run.plan_link, run.length) == ("", None)
+    path.write_text("lr: [\n")
+    runs.read_on()
+    assert (run.plan_link, run.length) == ("", None)
+    wd.save(PLAN, path)
+    assert runs.read_on()
+    assert (run.plan, run.length) == (PLAN, 200)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "x" * 1_100_000])
+def test_a_result_that_is_none_says_nothing(text: str, tmp_path: Path) -> None:
+    run_in(tmp_path, 5)
+    (tmp_path / "one" / "result.json").write_text(text)
+    aged(tmp_path / "one", 600)
+    assert condition_in(tmp_path)[0] == "stopped"
+
+
+def test_a_run_of_weeks_is_drawn_over_days(tmp_path: Path) -> None:
+    with SummaryWriter(str(tmp_path / "long")) as writer:
+        for day in range(30):
+            writer.add_scalar("loss", 1.0, day, walltime=1.7e9 + 86_400 * day)
+    _, run = looked(tmp_path)
+    by_time = compare_runs({0: run}, Look("time", smoothing=0.5))
+    assert by_time.unit == "time, days"
+    assert by_time.stop == pytest.approx(29.0)
