@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.training.processes import end, start, wait_until
 
-from warmdown.errors import TrainingError
+from warmdown.errors import MissingExtra, TrainingError
 from warmdown.lock import Output, failure_of, is_locked, locked, require_unlocked
 
 
@@ -177,6 +179,56 @@ def test_a_file_system_without_locks_is_made_do(
     with pytest.warns(UserWarning, match="falling back"), locked([folder]):
         assert (folder.path / ".lock").stat().st_size
     assert list(folder.path.iterdir()) == []
+
+
+def test_without_filelock_nothing_is_known_and_nothing_is_written(
+    folder: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    assert is_locked(folder) is None
+    with (
+        pytest.raises(MissingExtra, match=r"filelock: pip install 'warmdown\[train\]'"),
+        locked([folder]),
+    ):
+        pass
+    assert [*folder.path.iterdir()] == []
+
+
+def test_a_lock_that_cannot_be_made_is_an_error_that_names_it(folder: Output) -> None:
+    (folder.path / ".lock").mkdir(parents=True)
+    with pytest.raises(TrainingError, match=r"cannot be locked by .*\.lock: "), locked([folder]):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "winerror", "tries"),
+    [(PermissionError, 32, 2), (PermissionError, None, 1), (FileNotFoundError, None, 1)],
+)
+def test_a_lock_that_another_has_opened_goes_with_the_last_of_them(
+    error: type[OSError],
+    winerror: int | None,
+    tries: int,
+    folder: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Windows removes no file that is open; then it is tried once more when this one is closed."""
+    unlink, tried = Path.unlink, 0
+
+    def busy(path: Path, missing_ok: bool = False) -> None:
+        nonlocal tried
+        tried += path.name == ".lock"
+        if path.name == ".lock" and tried == 1:
+            refusal: Any = error(13, "in use, or gone")
+            if winerror:
+                refusal.winerror = winerror
+            raise refusal
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", busy)
+    with locked([folder]):
+        pass
+    assert tried == tries
+    assert (folder.path / ".lock").exists() is (tries == 1)
 
 
 def test_a_note_that_a_kill_cut_short_is_gone_once_the_next_has_the_lock(folder: Output) -> None:

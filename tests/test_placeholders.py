@@ -84,4 +84,6 @@ def test_a_placeholder_combines_with_numbers_only() -> None:
 def test_an_expression_is_printed_compared_and_sent_to_another_process() -> None:
     expression = 1 + Value.NUM_EPOCHS * 0.1
     assert repr(expression) == "1 + (NUM_EPOCHS * 0.1)"
+    assert expression.name == "NUM_EPOCHS"
+    assert expression.value == "(1 + (trainer.run_config.num_epochs * 0.1))"
     assert pickle.loads(pickle.dumps(expression)) == expression

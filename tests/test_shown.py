@@ -209,6 +209,7 @@ def test_a_picture_is_a_method_away_and_a_notebook_shows_it() -> None:
 
 def test_a_schedulers_picture_has_its_events_and_where_it_stands() -> None:
     scheduler = scheduler_of(lr=wd.Constant(), groups=2)
+    assert "now" not in {text.get_text() for text in scheduler.plot().axes[0].texts}
     scheduler.seek(40)
     scheduler.rescale(0.5)
     scheduler.seek(60)

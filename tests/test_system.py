@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,86 @@ def test_a_right_that_lacks_is_an_error_at_once(
     with pytest.raises(PermissionError):
         system.rename_path(tmp_path / "new", tmp_path / "old")
     assert len(tries) == 1
+
+
+def test_a_file_that_stays_in_use_is_an_error_after_some_tries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def busy(source: Any, target: Any, **places: Any) -> None:
+        tries.append(target)
+        error = PermissionError(13, "in use")
+        error.winerror = 5  # type: ignore[attr-defined]
+        raise error
+
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(system, "_PATIENCE", 4 * 1e-4)
+    monkeypatch.setattr(system, "_PAUSE", 1e-4)
+    with pytest.raises(PermissionError, match="in use"):
+        system.rename_path(tmp_path / "new", tmp_path / "old")
+    assert len(tries) == 5
+
+
+def test_where_no_folder_can_be_opened_there_is_none_to_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "supports_dir_fd", frozenset())
+    assert system.open_folder(tmp_path) is None
+    system.sync_folder(tmp_path)
+
+
+def test_where_opening_follows_links_they_are_looked_for_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_NOFOLLOW", raising=False)
+    monkeypatch.setattr(system, "_READ", os.O_RDONLY)
+    (tmp_path / "file").write_text("told")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(OSError, match="link"):
+        system.open_no_link(str(tmp_path / "link"))
+    os.close(system.open_no_link(str(tmp_path / "file")))
+
+
+@pytest.mark.unix
+def test_where_there_are_no_groups_of_processes_each_child_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "killpg", raising=False)
+    process = subprocess.Popen(["sh", "-c", "sleep 60 & wait"], **system.NEW_GROUP)
+    parent = psutil.Process(process.pid)
+    while not (children := parent.children()):
+        time.sleep(0.01)
+    system.end_tree(process)
+    process.wait(20)
+    wait_until_gone(children[0])
+    system.end_tree(process)  # and is nothing where it has ended
+
+
+def test_where_no_alarm_can_be_set_a_thread_ends_the_process_that_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes: list[int] = []
+    ended = threading.Event()
+
+    def end(code: int) -> None:
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.delattr(signal, "setitimer", raising=False)
+    monkeypatch.setattr(os, "_exit", end)
+    with system.ending_after(None):
+        pass
+    with system.ending_after(60):
+        assert threading.active_count() > 1
+    with system.ending_after(0.001):
+        assert ended.wait(20)
+    assert codes == [142]
+
+
+def test_where_memory_cannot_be_limited_that_is_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert system.limit_memory(10**9) is False
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,25 @@ def test_an_argument_set_by_hand_bends_the_curve_as_the_originals(
     assert same([after(scheduler, count, edit) for scheduler in both(name)])
 
 
+@pytest.mark.parametrize("name", ["ExponentialLR", "LinearLR", "OneCycleLR", "CosineAnnealingLR"])
+def test_one_that_sets_torchs_mark_and_writes_itself_is_given_torchs_rates_and_saves_no_edit(
+    name: str,
+) -> None:
+    seen = []
+    for scheduler in both(name):
+        rows = steps(scheduler, 3)
+        for _ in range(3):  # as ignite's LRScheduler does
+            scheduler.last_epoch += 1
+            scheduler._get_lr_called_within_step = True
+            rows.append([float(rate) for rate in scheduler.get_lr()])
+            scheduler._get_lr_called_within_step = False
+            for group, rate in zip(scheduler.optimizer.param_groups, rows[-1], strict=True):
+                group["lr"] = rate
+        assert "_edited_lr" not in scheduler.state_dict()
+        seen.append(rows)
+    assert same(seen)
+
+
 @pytest.mark.parametrize("name", ["LambdaLR", "MultiplicativeLR"])
 def test_one_function_replaced_in_its_list_is_followed(name: str) -> None:
     def edit(scheduler: Any) -> None:

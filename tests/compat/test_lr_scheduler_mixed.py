@@ -152,15 +152,28 @@ class Edited(wlr.StepLR):  # type: ignore[misc]
         return [base / (1 + self.last_epoch) for base in self.base_lrs]
 
 
-@pytest.mark.parametrize("make", [Halved, Closed, lambda opt: Edited(opt, 3)])
+class Squared(wlr.LambdaLR):  # type: ignore[misc]
+    def get_lr(self) -> list[Any]:
+        return [rate * rate for rate in super().get_lr()]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Halved,
+        Closed,
+        lambda opt: Edited(opt, 3),
+        lambda opt: Squared(opt, lambda step: 0.5**step),
+    ],
+)
 def test_a_class_of_ones_own_goes_to_a_step_by_its_number_as_torch_lets_it(make: Any) -> None:
     scheduler = make(momentum(1.0))
     steps(scheduler, 3)
     scheduler.step(5)
-    asked = {"Halved": 0.5**5, "Closed": 0.25**5, "Edited": 0.1}  # the last: its stair
+    asked = {"Halved": 0.5**5, "Closed": 0.25**5, "Edited": 0.1, "Squared": 0.25**5}
     assert rates(scheduler.optimizer) == [asked[type(scheduler).__name__]]
     scheduler.step()
-    asked = {"Halved": 0.5**6, "Closed": 0.5**6, "Edited": 1 / 7}
+    asked = {"Halved": 0.5**6, "Closed": 0.5**6, "Edited": 1 / 7, "Squared": 0.25**6}
     assert rates(scheduler.optimizer) == [pytest.approx(asked[type(scheduler).__name__])]
 
 

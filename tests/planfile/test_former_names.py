@@ -35,3 +35,5 @@ def test_a_former_module_has_no_other_names(former: str) -> None:
         pytest.raises(AttributeError, match="has no attribute 'nothing'"),
     ):
         _ = import_module(former).nothing
+    for asked in ("__path__", "__wrapped__"):  # by tools, of every module
+        assert not hasattr(import_module(former), asked)
