@@ -11,6 +11,7 @@ import torch
 from tests.binding.loops import model
 
 import warmdown as wd
+from warmdown.binding import compiled
 from warmdown.binding.compiled import leave_uncompiled
 
 RUN = wd.Run(total_steps=1003)
@@ -42,15 +43,28 @@ def targets(kind: str) -> dict[str, Any]:
     return wd.one_cycle() if kind == "one-cycle" else {"lr": wd.warmup_cosine(end=0.1)}
 
 
-def test_a_torch_without_marks_has_the_function_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    frames: Any = torch._C._dynamo.eval_frame
-    monkeypatch.delattr(frames, "set_code_exec_strategy", raising=False)
+def test_a_torch_without_marks_has_the_function_as_it_is_and_a_hook_wrapped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "KNOWS_MARKS", False)
 
     def double(number: int) -> int:
         return 2 * number
 
     assert leave_uncompiled(double) is double
     assert double(3) == 6
+    seen: list[int] = []
+    hook = compiled.leave_hook_uncompiled(seen.append)
+
+    @torch.compile(backend="eager")
+    def update(tensor: torch.Tensor) -> torch.Tensor:
+        hook(len(seen))
+        return tensor + 1
+
+    for _ in range(3):
+        update(torch.ones(1))
+    assert seen == [0, 1, 2]
+    assert graphs() <= 2
 
 
 def compiled_update(net: Any, optimizer: Any, whole: bool) -> Callable[[], None]:
@@ -60,8 +74,8 @@ def compiled_update(net: Any, optimizer: Any, whole: bool) -> Callable[[], None]
         optimizer.step()
 
     if whole:
-        compiled: Callable[[], None] = torch.compile(whole_step, backend="aot_eager")
-        return compiled
+        update_all: Callable[[], None] = torch.compile(whole_step, backend="aot_eager")
+        return update_all
     step: Any = torch.compile(optimizer.step, backend="aot_eager")
 
     def update() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -25,7 +28,7 @@ from torch.utils.data import (
 
 import warmdown as wd
 from warmdown import TrainingError
-from warmdown.training import Task, Trainer, TrainerCallback, run_task
+from warmdown.training import StopAfterCallback, Task, Trainer, TrainerCallback, run_task
 
 
 class Batches(TrainerCallback):
@@ -215,6 +218,25 @@ def test_a_run_on_a_loader_is_resumed_bit_for_bit(kind: str, after: int, tmp_pat
     again = small.make(tmp_path, seed=9)
     told |= {"train_dataset": made(), "resume_from": tmp_path / "checkpoints"}
     assert small.train(again, **told) == digest
+
+
+@pytest.mark.filterwarnings("ignore::warmdown.StoppedEarly")
+@pytest.mark.parametrize(
+    "ends", [None, small.Stop(5), StopAfterCallback(5)], ids=["at its end", "by an error", "early"]
+)
+def test_a_trainer_that_is_left_is_gone_with_its_loader(ends: Any, tmp_path: Path) -> None:
+    """In a cycle, torch would wait for workers that live on, wherever garbage is collected."""
+    loader = DataLoader(small.Plain(), batch_size=4)
+    gc.disable()
+    try:
+        trainer = small.make(tmp_path, [ends] if ends else [])
+        with suppress(TrainingError):
+            small.train(trainer, per_device_batch_size=None, train_dataset=loader)
+        left = weakref.ref(trainer), weakref.ref(loader)
+        del trainer, loader
+        assert [one() for one in left] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_task_may_bring_its_loader() -> None:

@@ -9,7 +9,8 @@ import torch
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _FRAMES: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)
-_KNOWS_MARKS = hasattr(_FRAMES, "set_code_exec_strategy")
+KNOWS_MARKS = hasattr(_FRAMES, "set_code_exec_strategy")
+"""Whether this torch follows a mark that a function carries."""
 
 
 def leave_uncompiled(function: _Function) -> _Function:
@@ -20,7 +21,7 @@ def leave_uncompiled(function: _Function) -> _Function:
     torch that does not know the marks traces it; the values are the same.
     """
     vars(function)["_torchdynamo_disable"] = True
-    if _KNOWS_MARKS:
+    if KNOWS_MARKS:
         skip = _FRAMES._FrameAction.SKIP
         strategy = _FRAMES._FrameExecStrategy(skip, skip)
         _FRAMES.set_code_exec_strategy(function.__code__, strategy)
@@ -32,7 +33,7 @@ def leave_hook_uncompiled(hook: _Function) -> _Function:
 
     Here a torch that does not know the marks needs the wrapper.
     """
-    if _KNOWS_MARKS:
+    if KNOWS_MARKS:
         return leave_uncompiled(hook)
     disable: Any = torch.compiler.disable
     wrapped: _Function = disable(hook)

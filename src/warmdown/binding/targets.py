@@ -22,8 +22,9 @@ from warmdown.errors import BindingError, StateError, nearest
 from warmdown.plan import EVERY_GROUP, fits_pattern
 from warmdown.schedules import Scale
 
-_SHORTEST, _LONGEST, _CELLS = 32, 4_096, 65_536
-"""Steps of the first window and of the longest that moves; most values, and most steps at rest."""
+_SHORTEST, _LONGEST, _LONGEST_AT_REST, _CELLS = 32, 4_096, 65_536, 65_536
+"""Steps of the first window and of the longest, where anything moves and where nothing does; most
+values in one, whatever the groups."""
 _CLOSE = 1e-6
 """Relative difference within which a value is the one that a plan gives; a float32 has 7 digits."""
 
@@ -835,7 +836,7 @@ class ValueWriter:
         curves = sum(target.num_curves for target in self.targets)
         cells = min(_CELLS // max(curves, 1), _LONGEST)
         # at rest the next window may be longer: a sixth of a step's time, there
-        self._size = size = min(self._size * 2, _LONGEST if self.write else _CELLS)
+        self._size = size = min(self._size * 2, _LONGEST if self.write else _LONGEST_AT_REST)
         if size > cells:  # where nothing moves, a window has no values, however many groups
             steps = np.arange(position, position + size + 1)
             if not all(target.is_flat(steps) for target in self.timeline.lines.values()):

@@ -85,9 +85,12 @@ class CallbackHandler:
                 hook(trainer, **kwargs)
             except Exception as failure:
                 failures.append(attribute_failure(failure, hook, event))
-        if failures:
-            # a failure comes before a callback's wish to stop
-            raise min(failures, key=lambda failure: isinstance(failure, StopTrainingError))
+        try:
+            if failures:
+                # a failure comes before a callback's wish to stop
+                raise min(failures, key=lambda failure: isinstance(failure, StopTrainingError))
+        finally:
+            failures.clear()  # an error keeps this frame: a cycle would keep the trainer, too
 
     def __iter__(self) -> Iterator[TrainerCallback]:
         return iter(self.callbacks)

@@ -22,6 +22,7 @@ from warmdown.system import STOP_SIGNALS
 from warmdown.training.callback import StopTrainingError
 from warmdown.training.data import BatchWindow, usable_batches
 from warmdown.training.planning import observe_metrics
+from warmdown.training.run_state import do_nothing
 from warmdown.training.spikes import SpikeFound
 from warmdown.training.state import save_numbered
 from warmdown.training.steps import TrainingSteps
@@ -140,6 +141,9 @@ class Interruption:
             self._handlers = {number: signal.signal(number, self._catch) for number in STOP_SIGNALS}
 
     def __exit__(self, *exception: object) -> None:
+        # or run and trainer would keep each other and the loader until garbage is collected, where
+        # torch waits 5 seconds for each worker that lives on
+        self._run.after_update = do_nothing
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if self._exchange is not None and exception[0] is None:
