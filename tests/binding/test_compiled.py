@@ -11,7 +11,7 @@ import torch
 from tests.binding.loops import model
 
 import warmdown as wd
-from warmdown.binding import compiled
+from warmdown.binding import compiled as compiling
 from warmdown.binding.compiled import leave_uncompiled
 
 RUN = wd.Run(total_steps=1003)
@@ -46,7 +46,7 @@ def targets(kind: str) -> dict[str, Any]:
 def test_a_torch_without_marks_has_the_function_as_it_is_and_a_hook_wrapped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(compiled, "KNOWS_MARKS", False)
+    monkeypatch.setattr(compiling, "KNOWS_MARKS", False)
 
     def double(number: int) -> int:
         return 2 * number
@@ -54,7 +54,7 @@ def test_a_torch_without_marks_has_the_function_as_it_is_and_a_hook_wrapped(
     assert leave_uncompiled(double) is double
     assert double(3) == 6
     seen: list[int] = []
-    hook = compiled.leave_hook_uncompiled(seen.append)
+    hook = compiling.leave_hook_uncompiled(seen.append)
 
     @torch.compile(backend="eager")
     def update(tensor: torch.Tensor) -> torch.Tensor:
