@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from tests.studio.hostile import HOSTILE
 
 import warmdown as wd
 from warmdown.errors import ScheduleError
-from warmdown.importing import external, fence
+from warmdown.importing import external, fence, fence_worker
 
 RUN = wd.Run(total_steps=4, lr=1.0)
 MORE = """
@@ -144,3 +145,50 @@ def _is_gone(pid: int) -> bool:
         if Path(f"/proc/{pid}/stat").exists() and ") Z " in Path(f"/proc/{pid}/stat").read_text():
             return True
     return False
+
+
+SERVED = """
+import os, sys
+sys.modules["torch"] = None
+from warmdown.importing.fence_worker import is_here, serve
+
+def add(question):
+    print("noise")
+    os.write(1, b"noise")
+    return {"sum": question["a"] + question["b"], "is_here": is_here()}
+
+def leave(question):
+    sys.exit("gone")
+
+serve(lambda: {"add": add, "leave": leave})
+"""
+
+
+def test_a_line_is_answered_with_a_line_and_the_process_ends_with_its_questions() -> None:
+    questions = [{"task": "add", "a": 1, "b": 2}, {"task": "leave"}, {"task": "no"}]
+    done = subprocess.run(
+        [sys.executable, "-c", SERVED],
+        input="".join(f"{json.dumps(one)}\n" for one in questions),
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"is_limited": sys.platform == "linux"},
+        {"sum": 3, "is_here": True},
+        {"mistakes": ["SystemExit: gone"]},
+        {"mistakes": ["KeyError: 'no'"]},
+    ]
+    assert not fence_worker.is_here()
+
+
+def test_a_process_without_memory_says_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(BaseException): ...
+
+    def end(code: int) -> None:
+        raise Gone(code)
+
+    def fill(_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(os, "_exit", end)
+    with pytest.raises(Gone, match="137"):
+        fence_worker._run_task({"fill": fill}, {"task": "fill"})

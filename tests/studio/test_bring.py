@@ -24,7 +24,7 @@ from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.catalogue import GalleryEntry, catalogue
 from warmdown.studio.draft.document import Draft, read
 from warmdown.studio.draft.files import brought, document_from, saved_text
-from warmdown.studio.preview.bring import import_configuration, turn_classes
+from warmdown.studio.preview.bring import as_factor, import_configuration, turn_classes
 from warmdown.studio.preview.torch_code import as_torch
 
 if TYPE_CHECKING:
@@ -301,3 +301,19 @@ def test_a_plan_with_a_class_is_turned_before_it_is_saved(
     assert rates[[0, 6, 25, 26, 45, 46]].tolist() == pytest.approx(
         [0.0, 1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4]
     )
+
+
+def test_classes_with_rates_of_their_own_under_group_patterns_are_refused() -> None:
+    cycle = class_of("OneCycleLR", {"max_lr": "%LR% * 10", "total_steps": 60})
+    rules = {"groups": {"a": cycle, "*": "cosine"}}
+    bases = {"a": {"lr": 1e-4}, "b": {"lr": 1e-3}}
+    with pytest.raises(ScheduleError, match="Name one group's base value, and turn its class by"):
+        turn_classes({"data": {"run": RUN, "lr": rules}, "bases": bases})
+
+
+def test_a_factor_keeps_its_shape_where_it_can_and_a_floor_that_moves_is_none() -> None:
+    noisy = wd.Noisy(of=wd.Cosine(), spread=0.1, seed=1)
+    assert as_factor(wd.Set(wd.Constant(value=0.5)), 0.5, 10)(3) == 1.0
+    assert as_factor(wd.Set(noisy), 2.0, 10).over(10)(4) == noisy.over(10)(4) / 2.0
+    with pytest.raises(ScheduleError, match="a floor that moves is no factor"):
+        as_factor(wd.Scale(wd.Cosine(), low=wd.Cosine(end=0.1)), 1.0, 10)

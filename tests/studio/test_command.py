@@ -121,3 +121,10 @@ def test_a_page_is_asked_to_end_and_ended_by_force_when_it_does_not(
         pass
     assert page.returncode == code
     assert page.stdout.closed
+
+
+def test_without_nicegui_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
+    result = invoke("--no-browser", "--port", "0")
+    assert result.exit_code != 0
+    assert "warmdown[studio]" in result.output

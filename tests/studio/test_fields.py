@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from warmdown.studio.draft.fields import field_of, known_shapes, shown
+from warmdown.studio.draft.fields import field_of, known_shapes, parsed_docstring, shown
 
 
 @pytest.mark.parametrize("kind", sorted(known_shapes()))
@@ -66,3 +66,17 @@ def test_an_annotation_that_is_no_literal_is_no_choice() -> None:
 @pytest.mark.parametrize("value", [1e-4, 3e-4, 0.1, 1.0, 12345.678, 1e-7, 2.5e-5, 1e22, 1 / 3])
 def test_a_number_is_shown_as_a_text_that_reads_back_the_same(value: float) -> None:
     assert float(shown(value)) == value
+
+
+def test_a_docstring_that_no_style_can_read_is_a_sentence() -> None:
+    def badly() -> None:
+        """Does it.
+
+        :param: no name
+
+        Args:
+            no colon
+        @param
+        """
+
+    assert parsed_docstring(badly)[0] == "Does it."

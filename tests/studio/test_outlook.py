@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from tests.studio.test_page_edit import happen
 import warmdown as wd
 from warmdown.errors import SpecError
 from warmdown.forecast import Law
+from warmdown.plot.view import View
 from warmdown.studio.draft.document import read
 from warmdown.studio.draft.files import document_from
 from warmdown.studio.preview.chart import Layer, options
@@ -272,3 +274,14 @@ def test_a_training_state_that_is_dropped_is_a_plan_or_a_log_as_is_asked(
         await until(lambda: any("empty.csv" in error for error in errors(user)))
 
     simulated.visit(act)
+
+
+def test_what_has_no_number_or_no_rate_is_said_instead(law: Law) -> None:
+    seen = preview(PLANS[0], {})
+    none = Preview(View(lines=tuple(replace(one, unit="momentum") for one in seen.view.lines)))
+    assert "drives no rate whose base rate is known" in foresee(law, none, {}).text
+    assert seen.plan is not None
+    words = summarize(seen.view, seen.plan)
+    told = with_loss(words, foresee(law, none, {}))
+    assert told.text == f"{words.text}\n\n{foresee(law, none, {}).text}"
+    assert told.rows == words.rows

@@ -181,3 +181,17 @@ def test_kept_plans_with_classes_are_drawn_again_after_a_reload(page_of: PageOf)
         await until(lambda: "MultiStepLR" in texts(user, "text"))
 
     page_of(with_class("cosine"), plans=json.dumps(plans)).visit(act)
+
+
+def test_a_yes_or_no_of_a_class_is_a_box_to_tick(page_of: PageOf) -> None:
+    cyclic = "torch.optim.lr_scheduler.CyclicLR"
+    arguments = {"base_lr": 0.1, "max_lr": 1.0, "step_size_up": 2}
+
+    async def act(user: User) -> None:
+        await until(lambda: "plan.lr.init_args.cycle_momentum" in marks(user))
+        box = field(user, "plan.lr.init_args.cycle_momentum")
+        assert box.value is True  # type: ignore[attr-defined]
+        user.find(marker="plan.lr.init_args.cycle_momentum").click()
+        await until(lambda: "cycle_momentum: false" in texts(user, "text"))
+
+    page_of(with_class({"class_path": cyclic, "init_args": arguments})).visit(act)

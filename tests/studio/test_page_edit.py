@@ -361,3 +361,65 @@ def test_a_configuration_is_read_with_the_file_that_it_names_and_python_is_refus
         await until(lambda: plan_of(user)["lr"] == known["lr"])
 
     page.visit(act)
+
+
+def test_the_run_says_how_its_length_comes_about_and_where_a_fact_is_wrong(
+    page_of: PageOf,
+) -> None:
+    loader = {"batches": "100", "accumulation": "2", "batch_size": "8", "tokens": "512"}
+    plan = {"run": {"epochs": 3}, "lr": {"kind": "plateau"}}
+    made = {"plan": plan, "groups": [{"name": "a"}, {"name": "b"}], "loader": loader}
+
+    async def act(user: User) -> None:
+        await until(lambda: "150 updates" in shown(user))
+        assert "3 epochs × 50 · 16 samples an update · 8192 tokens an update" in shown(user)
+        total = field(user, "plan.run.total_steps")
+        assert total.props["placeholder"] == "from epochs"  # type: ignore[attr-defined]
+        choose(user, "loader.processes", "x")
+        await until(lambda: bool(field(user, "loader.processes").error))  # type: ignore[attr-defined]
+        choose(user, "loader.processes", "2")
+        await until(lambda: "32 samples an update" in shown(user))
+        press_named(user, "Remove a")
+        await until(lambda: "groups[1].name" not in marks(user))
+        assert field(user, "groups[0].name").value == "b"  # type: ignore[attr-defined]
+        choose(user, "plan.lr.mode", "max")
+        await until(lambda: "mode: max" in texts(user, "text"))
+
+    page_of(Draft(made)).visit(act)
+
+
+def test_a_plan_is_saved_before_another_takes_its_place_and_a_search_may_find_nothing(
+    page_of: PageOf,
+) -> None:
+    page = page_of(WARMED)
+
+    async def act(user: User) -> None:
+        choose(user, "groups[0].lr", "2e-3")
+        user.find(marker="new").click()
+        await until(lambda: "leave-save" in marks(user))
+        user.find(marker="leave-save").click()
+        user.find(marker="save-yes").click()
+        await until(lambda: "Start with your situation" in shown(user))
+        assert "2e-3" in (page.app.folder.path / "plan.yaml").read_text()
+        user.find(marker="search").type("no such schedule")
+        await until(lambda: "Nothing of ours is called “no such schedule”." in shown(user))
+        assert "0 found" in shown(user)
+
+    page.visit(act)
+
+
+def test_a_schedule_that_stands_where_a_number_is_needed_is_shown_with_what_is_wrong(
+    page_of: PageOf,
+) -> None:
+    clipped = {"kind": "clipped", "of": "cosine", "low": {"kind": "linear", "end": 0.2}}
+    bound = {"kind": "constant", "value": 0.1}
+    made = {"plan": {"lr": {"scale": clipped, "low": bound}}, "groups": [{}], "loader": {}}
+
+    async def act(user: User) -> None:
+        await until(lambda: "plan.lr.scale.low.end" in marks(user))
+        await until(lambda: "to-plan.lr.scale.low" in marks(user))
+        choose(user, "plan.lr.scale.low.end", "0.3")
+        await until(lambda: plan_of(user)["lr"]["scale"]["low"]["end"] == 0.3)
+        assert "plan.lr.low" not in marks(user)  # which the text alone holds
+
+    page_of(Draft(made)).visit(act)

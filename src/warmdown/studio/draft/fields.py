@@ -129,13 +129,9 @@ def shown(value: Any) -> str:
 
 def parsed_docstring(thing: object) -> tuple[str, Mapping[str, str]]:
     """Return a docstring's first sentence, and the help of each parameter, as plain text."""
-    from docstring_parser import ParseError, parse
+    from docstring_parser import parse
 
-    text = inspect.getdoc(thing) or ""
-    try:
-        parsed = parse(text)
-    except ParseError:
-        return _without_markup(text.partition("\n")[0]), {}
+    parsed = parse(inspect.getdoc(thing) or "")
     helps = {param.arg_name: _without_markup(param.description or "") for param in parsed.params}
     return _without_markup(parsed.short_description or ""), helps
 

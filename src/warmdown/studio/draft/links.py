@@ -13,9 +13,7 @@ from warmdown.planfile.classes import is_known
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.document import (
     class_paths,
-    phases_of,
     schedules_in,
-    targets_in,
     typed,
     with_target,
 )
@@ -113,8 +111,6 @@ def from_plain(data: Any) -> PlainData:
         raise ValueError("not a document")
     if sum(1 for _ in schedules_in(plan)) > MOST_SCHEDULES:
         raise ValueError("too many schedules")
-    if any(len(phases_of(document, row)) > MOST_PHASES for row in targets_in(document)):
-        raise ValueError("too many phases")
     return document
 
 
