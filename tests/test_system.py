@@ -173,6 +173,9 @@ def test_where_there_are_no_groups_of_processes_each_child_is_ended(
     process.wait(20)
     wait_until_gone(children[0])
     system.end_tree(process)  # and is nothing where it has ended
+    alone = subprocess.Popen(["sleep", "60"], **system.NEW_GROUP)
+    system.end_tree(alone)
+    assert alone.wait(20) != 0
 
 
 def test_where_no_alarm_can_be_set_a_thread_ends_the_process_that_takes_too_long(

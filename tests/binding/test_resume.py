@@ -287,16 +287,17 @@ def test_what_metrics_of_another_plan_were_is_refused(has_names: bool) -> None:
 
 def test_a_saved_plan_that_cannot_be_bound_leaves_every_tensor_driven() -> None:
     both = [torch.nn.Parameter(torch.ones(1)) for _ in range(2)]
-    betas: Any = {"betas[0]": wd.Linear()}
-    trunk = wd.Scheduler(torch.optim.Adam(both), **betas, run=RUN)
+    targets: Any = {"lr": {"0": wd.Linear(), "1": wd.Cosine()}, "betas[0]": wd.Linear()}
+    parts = [{"params": [one]} for one in both]
+    trunk = wd.Scheduler(torch.optim.Adam(parts), **targets, run=RUN)
     trunk.seek(500)
-    rates = [torch.tensor(0.5, dtype=torch.float64) for _ in range(2)]
-    groups = [{"params": [one], "lr": rate} for one, rate in zip(both, rates, strict=True)]
-    scheduler = wd.Scheduler(torch.optim.SGD(groups), lr=wd.Linear(), run=RUN)
+    shared = torch.tensor(0.5, dtype=torch.float64)  # parted for two curves
+    optimizer = torch.optim.SGD([{"params": [one]} for one in both], lr=shared)
+    scheduler = wd.Scheduler(optimizer, lr=wd.Linear(), run=RUN)
     with pytest.raises(wd.StateError, match=r"group 0 of SGD has no 'betas'.*use 'given'"):
         scheduler.load_state_dict(trunk.state_dict(), "saved")
     scheduler.step()
-    assert [rate.item() for rate in rates] == [0.4995, 0.4995]
+    assert each_rate(optimizer) == [0.4995, 0.4995]
 
 
 def test_how_much_the_updates_of_a_state_used_is_asked_for_where_it_is_not_known() -> None:
@@ -776,10 +777,11 @@ def test_a_run_in_which_a_decay_was_held_ends_so_much_later() -> None:
     scheduler.hold(10)
     assert [scheduler.value(step) for step in (30, 40, 50, 70)] == [0.75, 0.75, 0.5, 0.0]
     scheduler.seek(45)
+    scheduler.hold(7, "momentum")  # not the rate's
     scheduler.decay_now(5, target="momentum")  # an earlier end than that of the rate
     assert scheduler.writer.timeline.moved_end == 70
     scheduler.seek(75)
-    scheduler.hold(5)  # after both have ended
+    scheduler.hold(50)  # after both have ended
     scheduler.decay_now(1, target="momentum")
     assert scheduler.writer.timeline.moved_end == 76
 

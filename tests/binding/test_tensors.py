@@ -90,7 +90,7 @@ def test_floats_and_tensors_may_be_mixed() -> None:
     assert [type(slot) for slot in slots(optimizer)] == [torch.Tensor, torch.Tensor, float]
 
 
-def test_a_tensor_that_stands_still_beside_one_that_moves_is_not_written() -> None:
+def test_a_tensor_that_stands_still_stays_as_it_is_beside_one_that_moves() -> None:
     optimizer = adam(1.0, 0.5)
     optimizer.param_groups[1]["lr"] = optimizer.param_groups[1]["lr"].double()  # a vector apart
     scheduler = wd.Scheduler(optimizer, lr={0: LINE, 1: wd.Constant()}, count_by="attempts")

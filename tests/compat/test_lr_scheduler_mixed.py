@@ -200,10 +200,11 @@ def test_a_sequence_of_any_parts_is_entered_by_its_number(name: str, is_first: b
         )
 
     unbroken = steps(sequence(-1), 9)
-    for at in (2, 5):
-        assert steps(sequence(at - 1), 4) == [
-            pytest.approx(row, rel=1e-12) for row in unbroken[at : at + 4]
-        ]
+    for at in (2, 3, 5):
+        entered = sequence(at - 1)
+        for one in (entered, entered._schedulers[at >= 3]):
+            assert one.get_last_lr() == pytest.approx(unbroken[at], rel=1e-12)
+        assert steps(entered, 4) == [pytest.approx(row, rel=1e-12) for row in unbroken[at : at + 4]]
 
 
 def test_a_metric_comes_to_a_plateau_within_what_is_composed_and_is_missed_there() -> None:
