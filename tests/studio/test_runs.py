@@ -13,6 +13,7 @@ from tests.studio.test_browser_tell import RunningLoop
 from tests.studio.test_outlook import PUBLISHED
 from tests.studio.test_page import field, marks, texts
 from tests.studio.test_page_edit import choose
+from tests.studio.test_watch import run_in
 
 import warmdown as wd
 from warmdown import mailbox
@@ -53,6 +54,24 @@ def ticked(user: User) -> set[str]:
     assert user.client is not None
     boxes = [one for one in user.client.elements.values() if isinstance(one, ui.checkbox)]
     return {box.text for box in boxes if box.value}
+
+
+def test_runs_and_their_events_are_shown_as_they_come(page_of: PageOf, tmp_path: Path) -> None:
+    page = page_of()
+    page.app.watch = tmp_path
+
+    async def act(user: User) -> None:
+        await until(lambda: "No run yet" in shown(user))
+        record = run_in(tmp_path, 50)
+        await until(lambda: "running · 50 updates · decay" in shown(user))
+        record.add(50, "lr/0", 1.0, "another hand wrote lr")
+        record.flush()
+        await until(lambda: "one: lr/0: another hand wrote lr" in shown(user))
+        assert "one: decay begins" in shown(user)
+        run_in(tmp_path, 20, "two")
+        await until(lambda: "run-two" in marks(user))
+
+    page.visit(act)
 
 
 def test_a_law_is_fitted_to_the_ticked_runs_saved_and_forgotten(

@@ -6,11 +6,10 @@ import json
 import os
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.studio.pages import shown, until
 from torch.utils.tensorboard import SummaryWriter
 
 import warmdown as wd
@@ -20,14 +19,8 @@ from warmdown.forecast.events import ScalarEvents
 from warmdown.lock import Output, locked
 from warmdown.mailbox import Answer, Mailbox, Request
 from warmdown.studio.draft.links import from_link
-from warmdown.studio.page.state import AppContext
 from warmdown.studio.preview.compared import Look, compare_runs, smoothed
 from warmdown.studio.preview.watch import RunFolder, WatchedRun
-from warmdown.studio.security.folder import Folder
-from warmdown.studio.security.worker import Worker
-
-if TYPE_CHECKING:
-    from nicegui.testing import User
 
 PLAN = wd.Plan.of(lr=wd.warmup_cosine(end=0.1), run=wd.Run(total_steps=200))
 
@@ -156,48 +149,6 @@ def test_a_run_that_is_gone_is_gone(tmp_path: Path) -> None:
     record.path.unlink()
     assert runs.read_on()
     assert runs.runs == {}
-
-
-@pytest.mark.slow
-def test_the_page_shows_runs_as_they_come(tmp_path: Path) -> None:
-    import asyncio
-    import re
-
-    from nicegui import ui
-    from nicegui.testing import user_simulation
-
-    from warmdown.studio.page.watching import build_runs
-
-    del ui
-    folder = Folder(tmp_path)
-    app = AppContext(folder, Worker(tmp_path), watch=tmp_path)
-
-    async def act(user: User) -> None:
-        await until(lambda: "No run yet" in shown(user))
-        record = run_in(tmp_path, 50)
-        await until(lambda: "running · 50 updates · decay" in shown(user))
-        record.add(50, "lr/0", 1.0, "another hand wrote lr")
-        record.flush()
-        await until(lambda: "another hand wrote lr" in shown(user))
-        run_in(tmp_path, 20, "two")
-        await until(lambda: "run-two" in marks(user))
-
-    def marks(user: User) -> set[str]:
-        assert user.client is not None
-        return {mark for element in user.client.elements.values() for mark in element._markers}
-
-    async def run() -> None:
-        async def root() -> None:
-            await build_runs(app)
-
-        async with user_simulation(root) as user:
-            found: Any = {"dark": False}
-            user.javascript_rules = {re.compile(r"warmdown\.found\(\)"): lambda _: found}
-            await user.open("/")
-            await act(user)
-
-    asyncio.run(run())
-    folder.close()
 
 
 @pytest.mark.parametrize("step", [10**400, 10**30, 2**53 + 1, -1])
