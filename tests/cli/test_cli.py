@@ -84,6 +84,18 @@ def test_a_command_whose_library_is_missing_names_the_extra(
     )
 
 
+def test_a_missing_module_of_ours_is_a_defect_with_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text("import warmdown.not_there")
+    import warmdown.cli as commands
+
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    result = CliRunner().invoke(GROUP, ["broken"])
+    assert result.exit_code == 70
+    assert result.stderr.endswith("No module named 'warmdown.not_there'\n")
+
+
 def test_an_error_of_ours_ends_as_a_message_on_the_other_stream_and_code_two() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "warmdown", "show", "none.yaml"],

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -208,6 +209,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "a run elsewhere": ("tell", {"run": "sub/../..", "command": "stop"}, "leads out"),
     "a run behind a link": ("tell", {"run": "way/mine", "command": "stop"}, "or a link"),
     "a run that is a file": ("tell", {"run": "script.py", "command": "stop"}, "no folder here"),
+    "a run far down": ("tell", {"run": "sub/" * 25, "command": "stop"}, "not the path of a file"),
     "a command of none": ("tell", {"run": "sub", "command": "rm"}, "not one of"),
     "a long wait": ("tell", {"run": "sub", "command": "stop", "wait": 61}, "from 1 to 60"),
     "no tool": ("train", {"plan": "wsd"}, "there is no such tool"),
@@ -363,9 +365,51 @@ def test_another_machine_s_address_is_refused(where: str) -> None:
     assert "only this machine may ask" in done.output or "no port" in done.output
 
 
+def test_a_port_that_is_taken_or_is_none_is_told_with_the_way_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(main, ["mcp", "--http", f"localhost:{port}"])
+    assert done.exit_code == 2
+    assert f"--http {port}: Address already in use. Give another port, or 0." in done.output
+    for none in ("70000", ":x"):
+        done = CliRunner().invoke(main, ["mcp", "--http", none])
+        assert f"--http {none}: no port. Give a number up to 65535" in done.output
+
+
+def test_where_a_system_opens_no_folders_the_path_is_looked_at_whole(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warmdown.cli.workspace.open_folder", lambda path: None)
+    workspace = Workspace(folder)
+    assert workspace.copy("sub/plan.yaml", tmp_path) == "sub/plan.yaml"
+    assert (tmp_path / "sub" / "plan.yaml").read_text() == PLAN
+    for way in ("link.yaml", "way/secret.yaml"):
+        with pytest.raises(wd.errors.SpecError, match=r"not a file that can be read here \(a link"):
+            workspace.copy(way, tmp_path)
+
+
 def test_a_call_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(CallEnded, match=r"list: no answer within 0\.05 seconds"):
         asyncio.run(run_command(["list", "--json"], tmp_path, 0.05))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a script of the shell")
+def test_a_call_answers_with_what_is_printed_up_to_a_limit_and_is_ended_by_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text('#!/bin/sh\nprintf \'{"words": "%s"}\\n\' "$6"\n')
+    stand_in.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(stand_in))
+    printed = asyncio.run(run_command(["show", "wsd"], tmp_path, 5.0))
+    assert json.loads(printed) == {"words": "wsd"}
+    monkeypatch.setattr("warmdown.cli.call._LARGEST_OUTPUT", 3)
+    with pytest.raises(CallEnded, match=r"^show: more than 0 MiB\. Ask for less"):
+        asyncio.run(run_command(["show", "wsd"], tmp_path, 5.0))
+    stand_in.write_text("#!/bin/sh\nexec sleep 30\n")
+    monkeypatch.setattr("warmdown.cli.call._PATIENCE", 0.0)
+    with pytest.raises(CallEnded, match=r"no answer within 0\.1 seconds .*exit code None"):
+        asyncio.run(run_command(["show", "wsd"], tmp_path, 0.1))
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.forecast.test_law import PUBLISHED
 
 import warmdown as wd
 from warmdown.cli.main import main
@@ -54,6 +55,24 @@ def test_the_terminal_shows_curve_phases_and_key_values(plan: str) -> None:
     assert "500 decay begins, peak 3e-4 0.05" in said
     assert "9,999 last update 3e-5 0.05" in said
     assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_a_law_s_loss_is_drawn_below_the_rate_and_said(plan: str, tmp_path: Path) -> None:
+    law = tmp_path / "law.json"
+    law.write_text(json.dumps(PUBLISHED))
+    result = show(plan, "--lr", "3e-4", "--law", str(law), "--width", "80")
+    assert result.exit_code == 0, result.output
+    final = wd.load_law(law).predict(wd.load(plan).over(total_steps=10_000, lr=3e-4)).final
+    assert f"Predicted final loss {final}." in " ".join(result.stdout.split())
+    assert "loss" in result.stdout.partition("Phases")[0]
+    assert "Predicted" not in show(plan, "--lr", "3e-4").stdout
+
+
+def test_many_rows_are_thinned_aloud() -> None:
+    result = show("wsd", "--total-steps", "1000000", "--lr", "1", "--format", "csv")
+    stride = int(result.stderr.split("every ")[1].split()[0].replace(",", ""))
+    assert "updates. Give --points for more or fewer" in result.stderr
+    assert len(values(result)["lr"]) == pytest.approx(1_000_000 / stride, abs=2)
 
 
 def test_the_values_are_those_of_the_plan(plan: str) -> None:

@@ -147,6 +147,16 @@ def points(lines: Iterable[Line]) -> dict[str, dict[float, float]]:
     }
 
 
+def test_a_plan_without_a_rate_comes_through_a_pipe_and_its_header_says_so(here: Path) -> None:
+    text = "run: {epochs: 1, lr: 0.05}\nweight_decay: {set: 0.1}\n"
+    words = ["train", "-", "--task", "sums:build", "--track", "none", "--out", "run"]
+    done = CliRunner().invoke(main, words, input=text)
+    assert done.exit_code == 0, done.output
+    assert "  the rate is not scheduled\n" in done.output
+    steps, values = Record.load(here / "run" / "record.jsonl").curve("weight_decay/0")
+    assert (len(steps), values[0]) == (3, 0.1)  # of one epoch, as the plan has it
+
+
 def test_the_same_plan_task_and_seed_give_the_same_weights() -> None:
     first, again, other = (
         train("plan.yaml"),

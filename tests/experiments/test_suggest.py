@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from benchmarks.evidence.choice import JudgedSetting, Method, suggestion_of
 from click.testing import CliRunner
+from tests.forecast.test_law import PUBLISHED
 
 import warmdown.experiments.suggest as room
+from warmdown import load_law
 from warmdown.cli import suggest as suggest_command
 from warmdown.errors import TrainingError
 from warmdown.experiments.suggest import Evidence, evidence, suggest
@@ -164,3 +166,9 @@ def test_the_command_prints_a_plan_that_can_be_read_back(
     )
     assert printed["method"] == "cosine"
     assert printed["evidence"]["rows"]
+    (tmp_path / "law.json").write_text(json.dumps(PUBLISHED))
+    foretold = CliRunner().invoke(
+        suggest_command.command, [*call[:4], "--law", str(tmp_path / "law.json")]
+    )
+    final = load_law(tmp_path / "law.json").predict(loads(result.stdout)).final
+    assert foretold.stdout == f"{result.stdout}Predicted final loss {final}.\n"

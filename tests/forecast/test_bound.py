@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +118,24 @@ def test_the_command_ranks_plans_without_a_run_and_carries_the_rate() -> None:
         0.1,
     )
     assert first["best_rate"] > 0.1
+
+
+def test_the_command_prints_the_table_and_takes_a_name_once(tmp_path: Path) -> None:
+    wd.save(planned(wd.Cosine(), 500), tmp_path / "mine.yaml")
+    done = CliRunner().invoke(
+        command, [str(tmp_path / "mine.yaml"), "constant", "--theory", "--total-steps", "1000"]
+    )
+    rows = done.output.splitlines()
+    assert [row.split()[:2] for row in rows[1:3]] == [["constant", "1,000"], ["mine", "500"]]
+    assert rows[-1].startswith("The bound is of a convex loss in the worst case")
+    twice = CliRunner().invoke(command, ["constant", "constant", "--theory"])
+    assert "there is a plan called 'constant' already" in str(twice.exception)
+
+
+def test_a_report_that_is_no_picture_is_refused_before_a_run_is_made() -> None:
+    done = CliRunner().invoke(command, ["constant", "--report", "found.docx"])
+    assert done.exit_code == 2
+    assert "--report found.docx: no kind of report. Use " in done.output
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from warmdown.lint.files import HINTS
 from warmdown.lint.flake8 import Plugin
 from warmdown.lint.patterns import SCHEDULERS
 from warmdown.lint.reader import read_script
+from warmdown.lint.rules import RULES
 
 WRONG = """\
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
@@ -32,6 +33,14 @@ MENDED = WRONG.replace(", verbose=True", "")
 
 def lint(*arguments: str | Path, text: str | None = None) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments], input=text)
+
+
+def test_the_rules_are_listed_for_people_and_for_programs() -> None:
+    lines = lint("--rules").output.splitlines()
+    rows = json.loads(lint("--rules", "--json").output)
+    assert lines == [f"{row['code']}  {row['name']}  ({row['page']})" for row in rows]
+    assert len(rows) == len(RULES)
+    assert lint().exit_code == 2
 
 
 def test_a_finding_names_file_line_column_rule_and_way_out(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,32 @@ def test_a_link_may_not_bring_a_class_from_outside_the_known_libraries(started: 
     result = invoke(f"#{to_fragment(evil)}")
     assert (result.exit_code, started) == (2, [])
     assert "'os.system', a class that is not of a known library" in result.output
+
+
+def test_a_configuration_of_another_program_is_brought_and_not_opened(
+    tmp_path: Path, started: list[Any]
+) -> None:
+    (tmp_path / "yolo.yaml").write_text("lr0: 0.01\nlrf: 0.1\n")
+    assert invoke(str(tmp_path / "yolo.yaml"), "--no-browser").exit_code == 0
+    (start,) = started
+    assert (start.folder, start.draft.file, start.bring) == (tmp_path, "", "yolo.yaml")
+
+
+def test_a_notebook_s_page_tells_its_address_and_ends_with_the_notebook(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = threading.Event()
+
+    def serve(start: Any) -> None:
+        assert start.is_framed
+        start.announce("http://127.0.0.1:1/")
+        assert ended.wait(5)  # the other end of our standard input is closed
+
+    monkeypatch.setattr(server, "serve_page", serve)
+    monkeypatch.setattr("signal.raise_signal", lambda number: ended.set())
+    result = invoke("--framed")
+    assert result.exit_code == 0, result.output
+    assert result.output == "warmdown studio: http://127.0.0.1:1/\nCtrl+C ends it.\n"
 
 
 @pytest.mark.parametrize(

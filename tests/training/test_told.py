@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.forecast.test_law import PUBLISHED
 from tests.training.processes import wait_until
 
 import warmdown as wd
 from warmdown.cli.main import main
-from warmdown.mailbox import Mailbox, Request
+from warmdown.mailbox import Answer, Mailbox, Request
 from warmdown.training import TrainerCallback, run_task
 
 
@@ -107,6 +108,31 @@ def test_the_command_asks_a_training_that_runs(tmp_path: Path) -> None:
         process.kill()
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert "as was asked" in result["stopped"]
+
+
+def test_the_command_draws_what_would_come_and_what_a_law_says_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curves = {
+        "steps": list(range(0, 100, 10)), "ends": (100, 50),
+        "lines": {"lr/0": {"before": [3e-4] * 10, "after": [3e-4] * 3 + [1e-4] * 7}},
+    }  # fmt: skip
+    shown = Answer(outcome="shown", text="It would hold from update 30.", update=30, curves=curves)
+    monkeypatch.setattr("warmdown.cli.tell.tell", lambda *_, **__: shown)
+    law = tmp_path / "law.json"
+    law.write_text(json.dumps(PUBLISHED))
+    words = ["tell", str(tmp_path), "rescale", "0.5", "--dry-run", "--law", str(law)]
+    text = CliRunner().invoke(main, words).output
+    assert text.startswith("It would hold from update 30.\n")
+    assert "The run ends after 50 updates; before it was 100." in text
+    data = json.loads(CliRunner().invoke(main, [*words, "--json"]).output)
+    before, after = (data["finals"]["lr/0"][name]["predicted"] for name in ("before", "after"))
+    assert f"Predicted loss at the end by lr/0: {before:.4g}"[:40] in text
+    assert before != after
+    refused = Answer(outcome="refused", text="There is no such group.")
+    monkeypatch.setattr("warmdown.cli.tell.tell", lambda *_, **__: refused)
+    ended = CliRunner().invoke(main, words)
+    assert (ended.exit_code, ended.stderr) == (2, "There is no such group.\n")
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,8 @@ def _serve_http(server: Server[Any], port: int) -> None:
     try:
         listening = socket.create_server((_LOOPBACK, port))
     except OSError as error:
-        raise SpecError(f"--http {port}: {error.strerror}. Give another port, or 0.") from None
+        reason = (error.strerror or str(error)).partition(" (while")[0]  # without the address
+        raise SpecError(f"--http {port}: {reason}. Give another port, or 0.") from None
     # other people of this machine reach the port, too
     path = f"/{secrets.token_urlsafe(24)}/mcp"
     app = server.streamable_http_app(streamable_http_path=path, host=_LOOPBACK)

@@ -103,6 +103,8 @@ def read_plan(
     allow: Texts,
     run: Run,
     loaders: Mapping[str, float | None] = MappingProxyType({}),
+    *,
+    piped: Any = None,
 ) -> Plan:
     """Return the plan in a file (``-`` is standard input), or of a shape, recipe or class.
 
@@ -114,19 +116,19 @@ def read_plan(
         allow: Modules from which class paths may be imported, besides the known ones.
         run: Facts that go before its own.
         loaders: What a trainer knows of its data, by placeholder.
+        piped: What standard input held, for who reads a plan twice.
 
     Raises:
         SpecError: There is none, or it is none.
     """
     from warmdown import planfile
-    from warmdown.planfile.text import MAX_BYTES, decode
 
     values = {path: _as_in_a_file(text) for path, text in named_values("--param", params).items()}
     if is_file(given) or recipe_of(given):
         path = f"recipe:{given}" if given in planfile.recipes_of_record() else given
         return planfile.load(path, run=run, allow=allow, changes=values, loaders=loaders)
     if given == "-":
-        data = planfile.from_yaml(decode(sys.stdin.buffer.read(MAX_BYTES + 1))).data
+        data = read_input() if piped is None else piped
     elif "." in given:
         data = {"class_path": given}
         values = {f"init_args.{path}": value for path, value in values.items()}
@@ -140,6 +142,14 @@ def read_plan(
         raise SpecError(f"{word!r}: neither a file nor a shape. {nearest(word, known)}")
     changed = planfile.with_overrides(data, values)
     return planfile.plan_from_dict(changed, run=run, allow=allow, loaders=loaders)
+
+
+def read_input() -> Any:
+    """Return the data of the plan on standard input, which can be read but once."""
+    from warmdown import planfile
+    from warmdown.planfile.text import MAX_BYTES, decode
+
+    return planfile.from_yaml(decode(sys.stdin.buffer.read(MAX_BYTES + 1))).data
 
 
 def bases_of_options(groups: Texts) -> dict[str, float] | None:

@@ -22,6 +22,7 @@ from warmdown.cli.options import (
     law_option,
     plan_name,
     plan_options,
+    read_input,
     read_plan,
     task_option,
 )
@@ -161,10 +162,10 @@ def _plans(asked: list[tuple[str, Texts]], allow: Texts) -> dict[str, DeferredPl
                 raise TrainingError(
                     f"train(--against {given}): both plans are called {both}. Rename one."
                 )
-        read = partial(read_plan, given, params, allow)
-        plans[name] = DeferredPlan(read, run_in(path) if path.is_file() else Run())
-        if given != "-":  # standard input is read once, when the run is known
-            plans[name].read(*_ANY)  # mistakes come first
+        piped = read_input() if given == "-" else None
+        read = partial(read_plan, given, params, allow, piped=piped)
+        plans[name] = DeferredPlan(read, run_in(path if path.is_file() else piped))
+        plans[name].read(*_ANY)  # mistakes come first
     return plans
 
 
