@@ -44,6 +44,12 @@ PLAN = "run: {total_steps: 20, lr: 0.1}\nlr: {kind: cosine}\n"
 MARK = "a-file-that-an-attack-made"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _streams_of_the_library() -> None:
+    """Import the library before a test of the command replaces the streams that it keeps."""
+    _ = mcp.stdio_client
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a server, with a secret beside it."""
