@@ -116,7 +116,7 @@ def read_plan(
         allow: Modules from which class paths may be imported, besides the known ones.
         run: Facts that go before its own.
         loaders: What a trainer knows of its data, by placeholder.
-        piped: What standard input held, for who reads a plan twice.
+        piped: The data of standard input, where they have been read already.
 
     Raises:
         SpecError: There is none, or it is none.
