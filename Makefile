@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.set-up-to-run
 SETUP := $(VENV)/.set-up
 
-.PHONY: demo test windows peers check bench docs site clean
+.PHONY: demo test coverage windows peers check bench docs site clean
 
 demo: $(RUN)  ## train a real model under a plan and at a constant rate, over 3 seeds, and draw both
 	$(BIN)/warmdown train examples/demo/plan.yaml --out runs/demo/train
@@ -14,6 +14,10 @@ demo: $(RUN)  ## train a real model under a plan and at a constant rate, over 3 
 
 test: $(SETUP)  ## the default tests, on every core
 	$(BIN)/python -m pytest -n auto -m "not slow and not peers"
+
+coverage: $(SETUP)  ## the default tests once more: what they run of each room, and whether that is enough
+	$(BIN)/python -m pytest -n auto -m "not slow and not peers" -q --cov --cov-report=json:build/coverage.json
+	$(BIN)/python -m tests.covered
 
 windows: $(SETUP)  ## folders, files in use, signals and processes under the double of Windows
 	mkdir -p runs

@@ -46,15 +46,23 @@ def test_the_commands_without_make_are_those_of_the_makefile() -> None:
     ]
 
 
+def called(job: str) -> list[str]:
+    return [step["run"] for step in WORKFLOW["jobs"][job]["steps"] if "run" in step]
+
+
 def test_the_workflow_calls_the_same_commands_in_another_order() -> None:
-    (job,) = WORKFLOW["jobs"].values()
-    called = [step["run"] for step in job["steps"] if "run" in step]
-    assert sorted(called) == sorted(without_make()[2:])
+    assert sorted(called("tests")) == sorted(without_make()[2:])
+
+
+def test_the_workflow_runs_the_one_list_of_checks() -> None:
+    assert called("checks") == [".ci/run"]
+    asked = re.findall(r"^make --silent (\w+)", Path(ROOT, ".ci/run").read_text("utf-8"), re.M)
+    assert asked == ["demo", "test", "coverage", "windows", "peers", "site"]
+    assert [target for target in asked if not re.search(rf"^{target}:", MAKEFILE, re.M)] == []
 
 
 def test_the_workflow_is_run_on_every_system_and_python_that_is_promised() -> None:
-    (job,) = WORKFLOW["jobs"].values()
-    matrix = job["strategy"]["matrix"]
+    matrix = WORKFLOW["jobs"]["tests"]["strategy"]["matrix"]
     assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f">={matrix['python'][0]}" == project["requires-python"]
