@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -90,8 +89,10 @@ class Window(NamedTuple):
 
     def floats(self, row: int) -> list[float | None]:
         """Return one curve as Python numbers; ``None`` at a step that changes nothing."""
-        pairs = zip(self.curves[row].tolist(), self.changes([row]).tolist(), strict=True)
-        return [value if changes else None for value, changes in pairs]
+        values: list[float | None] = self.curves[row].tolist()
+        for index in np.flatnonzero(~self.changes([row])).tolist():
+            values[index] = None
+        return values
 
 
 class SlotBatch(Protocol):
@@ -287,26 +288,19 @@ def _write_curves(writes: Sequence[FloatWrite]) -> Writer:
         first, second = sorted(writes, key=lambda one: one.element is not None)
         if is_plain:
             return _write_pair(first, second, write)
-        if first.element is None and (entries := _tuples_ahead(second)):
-            return _write_with_entries(first, second, entries, write)
+        if first.element is None and second.element == 0 and _share_a_pair(second):
+            return _write_beside_pairs(first, second, write)
     return write
 
 
-def _tuples_ahead(one: FloatWrite) -> list[Any]:
-    """Return the tuples of all steps, made at once; none where groups have different ones."""
-    entry, place = one.groups[0][one.key], one.element or 0
-    if type(entry) is not tuple or any(group[one.key] is not entry for group in one.groups):
-        return []
-    before, after = map(repeat, entry[:place]), map(repeat, entry[place + 1 :])
-    made: list[Any] = list(zip(*before, one.values, *after, strict=False))
-    still = -1
-    for _ in range(one.values.count(None)):  # seldom more than the first
-        still = one.values.index(None, still + 1)
-        made[still] = None
-    return made
+def _share_a_pair(one: FloatWrite) -> bool:
+    """Tell whether the groups have one tuple of two, as groups of equal betas do."""
+    entry = one.groups[0][one.key]
+    is_pair = type(entry) is tuple and len(entry) == 2
+    return is_pair and all(group[one.key] is entry for group in one.groups)
 
 
-def _replaced(entry: Any, element: Any, value: Any) -> Any:
+def _replaced(entry: Any, element: int, value: Any) -> Any:
     """Return a tuple or list with another element; so it takes half of what slices take."""
     elements = [*entry]
     elements[element] = value
@@ -352,38 +346,35 @@ def _write_pair(first: FloatWrite, second: FloatWrite, write_each: Writer) -> Wr
     return write
 
 
-def _write_with_entries(
-    first: FloatWrite, second: FloatWrite, entries: list[Any], write_each: Writer
-) -> Writer:
-    """Return the writer of a curve and of an element of tuples, which are made ahead.
+def _write_beside_pairs(first: FloatWrite, second: FloatWrite, write_each: Writer) -> Writer:
+    """Return the writer of a curve, and of the first number of pairs: rate and first beta.
 
-    Rate and first beta, as one-cycle moves them, take half of the time of the loop. A tuple that is
-    not the one written last was edited outside: its other elements stay.
+    One-cycle moves these. A pair that is not the one written last was edited outside: its second
+    number stays.
     """
     last = second.groups[0][second.key]
+    other = last[1]
 
     def write(
         index: int,
         groups: Any = first.groups,
         key: str = first.key,
         values: Any = first.values,
-        other_key: str = second.key,
-        entries: Any = entries,
+        pair_key: str = second.key,
+        numbers: Any = second.values,
     ) -> None:
         nonlocal last
-        value, entry = values[index], entries[index]
-        if value is None or entry is None:
+        value, number = values[index], numbers[index]
+        if value is None or number is None:
             write_each(index)
-            last = groups[0][other_key]
+            last = groups[0][pair_key]  # others' may have become others
             return
+        pair = (number, other)
         for group in groups:
             group[key] = value
-            if group[other_key] is last:
-                group[other_key] = entry
-            else:
-                known = group[other_key]
-                group[other_key] = _replaced(known, second.element, second.values[index])
-        last = entry
+            known = group[pair_key]
+            group[pair_key] = pair if known is last else _replaced(known, 0, number)
+        last = pair
 
     return write
 
