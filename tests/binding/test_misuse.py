@@ -213,6 +213,7 @@ def test_an_automatic_scheduler_that_is_not_kept_is_reported() -> None:
     gc.collect()
     with warns(wd.SchedulerLost, "Keep it in a variable"):
         repeat(lambda: update(optimizer), 3)
+    optimizer.load_state_dict(optimizer.state_dict())  # its hooks are still there
 
 
 def test_going_on_past_the_planned_end_is_reported_once() -> None:

@@ -242,7 +242,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
 
     def __del__(self) -> None:
         # a scheduler that is local to a function ends with it, and the process may end after it
-        if self in _ALIVE and self.monitor.updates:
+        if self in _ALIVE and self.monitor.updates and _ENDED.findings is not None:
             self.monitor.end_round()
             found = self.monitor.judge_finish(self.count, self.position, self.writer.timeline.end)
             _ENDED.findings.append((self.monitor.warnings, found))
@@ -1065,10 +1065,13 @@ def _is_metric(value: Any) -> bool:
 
 @dataclass
 class _Ended:
-    """What was found of schedulers that are no more; ``is_series``: others were made after them."""
+    """What was found of schedulers that are no more; ``None`` once others were made after them.
 
-    findings: list[tuple[Warnings, Finish | None]] = field(default_factory=list)
-    is_series: bool = False
+    Run after run, as a search or tests make them: where each of them ends is no accident.
+    """
+
+    findings: list[tuple[Warnings, Finish | None]] | None = field(default_factory=list)
+    is_registered: bool = False
 
 
 @contextmanager
@@ -1099,11 +1102,12 @@ _ENDED = _Ended()
 
 
 def _warn_at_exit(scheduler: Scheduler) -> None:
-    if not _ALIVE:
+    if not _ENDED.is_registered:
         atexit.register(_finish_all)
+        _ENDED.is_registered = True
     _ALIVE.add(scheduler)
-    # run after run, as a search or tests make them: where each of them ends is no accident
-    _ENDED.is_series = _ENDED.is_series or bool(_ENDED.findings)
+    if _ENDED.findings:
+        _ENDED.findings = None
 
 
 def _finish_all() -> None:
@@ -1111,7 +1115,7 @@ def _finish_all() -> None:
     if getattr(sys, "last_value", None) is not None:
         return
     calls = [scheduler.finish for scheduler in list(_ALIVE) if scheduler.monitor.updates]
-    for warnings, found in () if _ENDED.is_series else _ENDED.findings:
+    for warnings, found in _ENDED.findings or ():
         if found is not None:
             calls.append(partial(warnings.warn_once, found[0], **found[1]))
     for call in calls:
