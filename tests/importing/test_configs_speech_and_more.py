@@ -167,6 +167,27 @@ def test_rllib_s_rate_is_straight_between_environment_steps(
     np.testing.assert_allclose(values_of(plan, 1e-3, total), expected, rtol=1e-9)
 
 
+def test_rllib_s_iterations_each_make_the_updates_of_a_batch() -> None:
+    config = {**PPO, "lr": "5e-5", "num_epochs": 3}
+    settings = {"ppo": {"env": "CartPole-v1", "run": "PPO", "stop": {"training_iteration": 4},
+                        "config": config}}  # fmt: skip
+    plan = from_settings(settings, report=None)
+    assert plan.run.total_steps == 12
+    assert values_of(plan, 5e-5, 12) == [5e-5] * 12
+
+
+@pytest.mark.parametrize("each", [30, 2000])
+def test_ultralytics_auto_takes_the_given_rate_and_sgd_in_a_long_run(each: int) -> None:
+    lines: list[str] = []
+    settings = {**YOLO, "optimizer": "auto", "batch": None}
+    plan = from_settings(settings, report=lines.append, steps_per_epoch=each, lr=0.01)
+    assert any("auto takes the given rate" in line for line in lines)
+    named = {**YOLO, "momentum": 0.9, "warmup_bias_lr": 0.0,
+             "optimizer": "SGD" if each == 2000 else "AdamW"}  # fmt: skip
+    assert plan == from_settings(named, report=None, steps_per_epoch=each, lr=0.01)
+    assert ("momentum" in {target.name for target in plan.targets}) == (each == 2000)
+
+
 def test_rllib_s_fixed_rate_is_constant() -> None:
     plan = from_settings({**PPO, "lr": "5e-5"}, report=None, total_steps=10)
     assert values_of(plan, 5e-5, 10) == [5e-5] * 10
@@ -266,6 +287,8 @@ def test_ultralytics_with_adam_plans_no_momentum_and_without_a_bias_rate_no_grou
         ({**PPO, "actor_lr": 1e-4}, {}, r"rllib\.actor_lr"),
         ({**PPO, "lr": [[10, 1e-3], [20, 1e-4]]}, {}, r"rllib\.lr"),
         ({**PPO, "lr": 1e-3}, {}, "--total-steps"),
+        ({**PPO, "lr": [[0, 1e-3], [10]]}, {"total_steps": 9}, r"rllib\.lr"),
+        ({**PPO, "lr": [[0, 1e-3], ["late", 1e-4]]}, {"total_steps": 9}, r"rllib\.lr"),
         ({**YOLO, "optimizer": "auto"}, {"steps_per_epoch": 9}, "ultralytics.optimizer='auto'"),
         ({**YOLO, "batch": -1}, {"steps_per_epoch": 9}, r"ultralytics\.batch=-1"),
         ({**YOLO, "time": 2}, {"steps_per_epoch": 9}, r"ultralytics\.time"),

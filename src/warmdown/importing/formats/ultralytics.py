@@ -14,6 +14,8 @@ from warmdown.plan import Plan
 from warmdown.schedules import Constant, Linear, Scale, Schedule, Set
 
 _WITH_MOMENTUM = ("sgd", "musgd", "rmsprop")
+_MOST_WITH_ADAM = 10_000
+"""Updates of a run up to which auto takes AdamW, which warms no momentum up."""
 """Optimizers whose groups have a ``momentum``, which the warmup moves; Adam's beta stays."""
 
 
@@ -49,6 +51,8 @@ def read_ultralytics(settings: Settings, known: KnownRun) -> Plan:
 
     first_momentum = given.number("warmup_momentum", 0.8)
     curves = _curves_of(given, epochs, each, warmup, of_epoch)
+    if name == "auto" and curves.updates > _MOST_WITH_ADAM:
+        name = "sgd"
     rule = Scale(curves.factor)
     plan = rate_plan(rule, curves.updates, lr)
     bias: dict[str, Schedule | Scale] = {}
