@@ -35,6 +35,7 @@ NOT_IN_TORCH_2_6 = {
         "test_averaging_moves_from_the_rate_that_the_part_before_it_left",
         "test_every_name_takes_the_originals_arguments_and_then_verbose",
         "test_every_step_has_the_original_value",
+        "test_rates_that_no_step_of_the_curve_has_are_gone_on_from",
         "test_every_block_of_a_page_does_what_the_page_says[coming-from-torch.md]",
         "test_torchs_sequence_drives_our_parts_and_ours_drives_torchs",
         "test_whatever_happens_to_it_a_scheduler_holds_what_the_original_holds",
@@ -42,9 +43,11 @@ NOT_IN_TORCH_2_6 = {
     ),
     "its sequence steps each part by its epoch": (
         "test_a_composed_run_resumes_as_a_whole",
+        "test_a_sequence_of_any_parts_is_entered_by_its_number",
         "test_each_part_of_a_sequence_runs_from_its_own_first_step",
         "test_so_has_that_of_one_whose_state_was_loaded",
         "test_the_plan_of_a_running_scheduler_has_its_next_rates",
+        "test_what_is_composed_is_a_part_like_any_other_and_begins_with_its_turn",
     ),
     "its compiler does not follow these": (
         "test_a_compiled_formula_equals_the_plain_one",

@@ -442,7 +442,17 @@ def go_to(scheduler: Any, at: int) -> None:
     elif isinstance(scheduler, FormulaLR) and scheduler.carries_edits:
         scheduler.join(at)
     else:
-        scheduler._update_lr(at)
+        _write_step(scheduler, at)
+
+
+def _write_step(scheduler: Any, step: int) -> None:
+    """Let a scheduler write the rates of a step; older torches take it as the epoch, and warn."""
+    if hasattr(scheduler, "_update_lr"):
+        scheduler._update_lr(step)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        scheduler.step(step)
 
 
 def _go_to_parts(scheduler: Any, parts: Sequence[Any], at: int) -> None:
@@ -466,9 +476,9 @@ def enter(scheduler: Any, at: int) -> None:
     elif at == 0 and isinstance(scheduler, SWALR):
         scheduler.join(0)  # it moves from the current rate
     elif knows_every_step(scheduler):
-        scheduler._update_lr(at)
+        _write_step(scheduler, at)
     else:
-        scheduler._update_lr(0)
+        _write_step(scheduler, 0)
         quietly_repeat(scheduler, at)
 
 
