@@ -195,6 +195,33 @@ def test_the_average_of_another_model_is_refused_and_changes_nothing() -> None:
     assert digest_of_weights(average.weights()) == before
 
 
+def test_an_average_is_named_by_its_rule_and_is_of_the_model_without_wrappers() -> None:
+    model = torch.nn.Linear(1, 1)
+    compiled = torch.nn.Module()
+    compiled._orig_mod = torch.nn.DataParallel(model)  # as torch.compile keeps it
+    average = wd.AveragedWeights(compiled, decay=0.5)
+    assert average.model is model
+    average.update()
+    assert repr(average) == "AveragedWeights(Linear, decay=0.5, updates=1)"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("0.999", (0.999, None, None)),
+        ("half-life 5%", (0.0, "5%", None)),
+        ("half-life 500", (0.0, 500, None)),
+        ("tail 25%", (0.0, None, "25%")),
+    ],
+)
+def test_a_text_means_a_rule(text: str, rule: Any, tmp_path: Path) -> None:
+    made = AveragedWeightsCallback.of(text)
+    assert ((made.decay, made.half_life, made.tail), made.path) == (rule, None)
+    assert AveragedWeightsCallback.of(text, tmp_path).path == tmp_path / f"{made.name}.safetensors"
+    with pytest.raises(TrainingError, match=r"no such rule\. Give 0\.999, 'half-life 5%'"):
+        AveragedWeightsCallback.of(f"mean {text}")
+
+
 @pytest.mark.parametrize(
     ("rule", "error", "words"),
     [

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 import warmdown as wd
 from warmdown.errors import AmountMismatch, TrainingError
-from warmdown.training import run_task
+from warmdown.training import LimitBatchesCallback, run_task
 
 EPOCHS = 3
 
@@ -121,6 +121,42 @@ def test_workers_that_read_ahead_change_nothing() -> None:
     _, alone = used()
     _, ahead = used(train_dataloader_kwargs={"num_workers": 1, "prefetch_factor": 4})
     assert ahead.used == alone.used
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "limit"),
+    [
+        ({}, {"gradient_accumulation_steps": 2}, None),
+        ({"gradient_accumulation_steps": 2}, {}, None),
+        ({}, {"gradient_accumulation_steps": 2}, 9),
+    ],
+)
+def test_where_batches_are_cut_otherwise_a_plan_ends_with_the_updates_that_are_left(
+    before: dict[str, Any], now: dict[str, Any], limit: int | None, tmp_path: Path
+) -> None:
+    class Inside(Items):
+        def on_train_step_end(
+            self, trainer: Any, batch: Any, batch_output: Any, **kwargs: Any
+        ) -> None:
+            super().on_train_step_end(trainer, batch, batch_output, **kwargs)
+            if self.update == 6:
+                raise ZeroDivisionError("on purpose")
+
+    def made(items: Items) -> Any:
+        limits = [] if limit is None else [LimitBatchesCallback(limit)]
+        return small.make(tmp_path, [items, *limits], model=small.perceptron)
+
+    first, rest = Inside(), Items()
+    with pytest.raises(TrainingError, match="on purpose"):
+        ramp.train(made(first), **before)
+    trainer = made(rest)
+    ramp.train(trainer, resume_from=tmp_path / "checkpoints", on_change="given", **now)
+    total = trainer.scheduler.run.total_steps
+    assert trainer.progress.updates == total
+    assert len(first.used.keys() | rest.used.keys()) == total
+    if limit is None:
+        last_two = rest.items()[-2 * small.ITEMS :]
+        assert sorted(last_two) == sorted(list(range(small.ITEMS)) * 2)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -288,6 +324,48 @@ def test_any_number_of_the_dataset_is_a_target_and_holds_for_its_own_updates(
     assert lengths.lengths[:7] == [{3.0}] * 5 + [{6.0}] * 2
     assert type(data.sequence_length) is int
     assert trainer.scheduler.values()["sequence_length"] == 6
+
+
+class Row(Stream):
+    """Samples in a row that are as long as an attribute has it."""
+
+    def __init__(self) -> None:
+        self.sequence_length = 3
+
+    def __iter__(self) -> Any:
+        for inputs, target in super().__iter__():
+            yield torch.cat([inputs, torch.tensor([float(self.sequence_length)])]), target
+
+
+class Collate:
+    """Makes batches, and has a number of its own."""
+
+    width = 3
+
+    def __call__(self, samples: Any) -> Any:
+        return torch.utils.data.default_collate(samples)
+
+
+def test_a_number_of_samples_in_a_row_or_of_what_collates_them_is_a_target_without_workers() -> (
+    None
+):
+    grown = wd.Set(wd.PiecewiseConstant(values=(3.0, 6.0), at=(5,)))
+    collate, rows, lengths = Collate(), Row(), Lengths()
+    targets: dict[str, Any] = {"lr": wd.Cosine()}
+
+    def train(name: str, **loading: Any) -> None:
+        ramp.train(
+            small.make(callbacks=[lengths], model=lambda: torch.nn.Linear(7, 1)),
+            train_dataset=rows, plan=wd.Plan.of(**(targets | {name: grown})), num_epochs=1,
+            per_device_batch_size=4, collate_fn=collate, train_dataloader_kwargs=loading,
+        )  # fmt: skip
+
+    train("sequence_length")
+    assert lengths.lengths[:7] == [{3.0}] * 5 + [{6.0}] * 2
+    train("width")
+    assert collate.width == 6
+    with pytest.raises(TrainingError, match=r"'sequence_length': …}\): workers .*num_workers=0"):
+        train("sequence_length", num_workers=1)
 
 
 def test_accumulation_multiplies_what_was_asked_for() -> None:

@@ -7,6 +7,7 @@ import math
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,12 +19,14 @@ import warmdown as wd
 from warmdown import Record, TrainingError
 from warmdown.errors import WarmdownWarning
 from warmdown.training import (
+    ConvertSyncBatchNormCallback,
     EarlyStoppingCallback,
     LimitBatchesCallback,
     LimitEvalStepsCallback,
     LogMetricsCallback,
     LRMonitorCallback,
     ModelEmaCallback,
+    MoveModulesToDeviceCallback,
     PrintProgressCallback,
     ProgressBarCallback,
     RecordCallback,
@@ -147,6 +150,40 @@ def test_early_stopping_waits_for_an_improvement(capsys: pytest.CaptureFixture[s
     assert trainer.progress.epoch == 4
     assert "eval_loss_epoch was best at 4, 2 epochs ago" in trainer.stopped_by
     assert trainer.stopped_by in capsys.readouterr().out
+
+
+def test_a_resumed_run_goes_on_comparing_with_the_best_value_that_it_had(tmp_path: Path) -> None:
+    class Worse(Trainer):
+        def calculate_eval_batch_loss(self, batch: Any) -> dict[str, Any]:
+            losses = [5.0, 4.0, 4.5, 4.25]
+            return {"loss": torch.tensor(losses[min(self.progress.epoch, 3)]), "batch_size": 1}
+
+    def made(*callbacks: TrainerCallback) -> Trainer:
+        best = SaveBestModelCallback(tmp_path / "best.pt", load_saved_checkpoint=False)
+        stopping = EarlyStoppingCallback(2)
+        return small.make(tmp_path, [best, stopping, *callbacks], model=small.linear, kind=Worse)
+
+    with pytest.raises(TrainingError, match="on purpose"):
+        small.train(made(small.Stop(41)), num_epochs=9)  # in the fourth epoch
+    trainer = made()
+    small.train(trainer, num_epochs=9, resume_from=tmp_path / "checkpoints")
+    assert trainer.progress.epoch == 4
+    assert "was best at 4, 2 epochs ago" in str(trainer.stopped_by)
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["eval_loss_epoch"] == 4.0
+
+
+def test_modules_of_the_trainer_are_moved_and_batch_norms_of_several_processes_converted() -> None:
+    device, teacher = torch.device("meta"), torch.nn.Linear(2, 2)
+    accelerator = SimpleNamespace(num_processes=2)
+    trainer: Any = SimpleNamespace(
+        model=small.network(), teacher=teacher, device=device, name="any",
+        run_state=SimpleNamespace(accelerator=accelerator),
+    )  # fmt: skip
+    MoveModulesToDeviceCallback().on_evaluation_run_start(trainer)
+    assert (teacher.weight.device, next(trainer.model.parameters()).device.type) == (device, "cpu")
+    ConvertSyncBatchNormCallback().on_init_end(trainer)
+    kinds = [type(part).__name__ for part in trainer.model]
+    assert kinds == ["Linear", "SyncBatchNorm", "ReLU", "Dropout", "Linear"]
 
 
 def test_a_metric_that_nobody_measures_is_named_with_what_there_is() -> None:

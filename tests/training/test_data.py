@@ -20,11 +20,13 @@ from torch.utils.data import (
     DistributedSampler,
     IterableDataset,
     RandomSampler,
+    Sampler,
     SequentialSampler,
     WeightedRandomSampler,
 )
 
 from warmdown import TrainingError
+from warmdown.training import data as module
 from warmdown.training.data import DataSource, MapData, Rank, StreamData, data_source
 
 
@@ -272,3 +274,51 @@ def test_a_loader_keeps_what_it_was_made_with() -> None:
     source = data_source(loader(Numbers(8), shuffle=False, collate_fn=doubled), seed=0, rank=Rank())
     assert isinstance(source, MapData)
     assert batches(source)[0] == [0, 2, 4, 6]
+
+
+class Ordered(Sampler[int]):
+    """A sampler whose order is that of an epoch, as it is given."""
+
+    epoch = -1
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([self.epoch, *range(3)])
+
+    def __len__(self) -> int:
+        return 4
+
+
+def test_a_sampler_hears_of_the_epoch_before_it_draws() -> None:
+    (source,) = shares(Numbers(9), 1, sampler=Ordered(), shuffle=None)
+    assert batches(source, epoch=7) == [[7, 0, 1, 2]]
+
+
+class Together(Numbers):
+    """Reads the items of a batch at once, each with a number of its own and a factor."""
+
+    factor = 1
+
+    def __getitems__(self, items: list[int]) -> list[float]:
+        return [self.factor * item + torch.rand(()).item() for item in items]
+
+
+@pytest.mark.parametrize("kind", [Noisy, Together])
+def test_in_a_worker_a_batch_draws_by_its_seeds_and_has_its_settings(kind: Any) -> None:
+    made = kind(9)
+    made.factor = 1
+    seeded = module._SeededDataset(made, None)
+    first, second = module._Batch([3, 1]), module._Batch([3, 1])
+    first.seeds, second.seeds = (0, 1, 0, 0), (0, 1, 2, 0)
+    first.settings, second.settings = (("factor", 2.0),), (("factor", 5.0),)
+    drawn, other, again = (
+        torch.as_tensor([row.tolist() if kind is Noisy else row for row in rows])
+        for rows in map(seeded.__getitems__, (first, second, first))
+    )
+    assert torch.equal(drawn, again)
+    assert not torch.equal(drawn % 1, other % 1)
+    assert (seeded.factor, type(made.factor)) == (2, int)  # what a dataset has is there
+    with pytest.raises(AttributeError, match="__none__"):
+        seeded.__none__  # noqa: B018

@@ -56,9 +56,23 @@ def test_a_second_interrupt_ends_the_run_at_once(tmp_path: Path) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
                 os.kill(os.getpid(), signal.SIGINT)
 
-    said = tmp_path / "said"
-    assert end(start(lambda: small.train(small.make(tmp_path, [Insist()])), said)) == 130
+    with pytest.raises(KeyboardInterrupt):
+        small.train(small.make(tmp_path, [Insist()]))
     assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_signal_stops_after_the_update_that_is_at_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Ask(TrainerCallback):
+        def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+            if trainer.progress.updates == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit, match="143"):
+        small.train(small.make(tmp_path, [Ask()]))
+    assert "SIGTERM: stopped after update 6; everything is saved in" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["update-00000006"]
 
 
 def test_afterwards_signals_mean_what_they_meant_before(tmp_path: Path) -> None:

@@ -193,6 +193,8 @@ def some(folder: Path, *updates: int) -> Path:
         ({"decay": "1-sqrt 0.1%"}, TrainingError, "that is no update of 40"),
         ({"decay": "cosine 10yards"}, wd.RunError, "not a duration"),
         ({"decay": 0.5}, TrainingError, "no curve"),
+        ({"decay": wd.Linear(steps=0)}, TrainingError, "it has no length. Give a"),
+        ({"decay": wd.Linear(steps=41)}, ScheduleError, "41 steps do not fit into the 40"),
         ({"decay": wd.wsd(decay="50%", warmup=0)}, TrainingError, "Keep more of them"),
         ({"decay": "linear 21"}, TrainingError,
          r"begins after update 19 of 40, and the oldest checkpoint is of update 30\. Keep more"),
@@ -209,8 +211,9 @@ def test_what_cannot_be_merged_is_refused_with_the_way_out(
 def test_a_folder_without_checkpoints_and_a_name_without_a_number_are_refused(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(TrainingError, match=r"there is no checkpoint\. Give the folder"):
-        wd.merge_checkpoints(tmp_path)
+    for place in (tmp_path, tmp_path / "none"):
+        with pytest.raises(TrainingError, match=r"there is no checkpoint\. Give the folder"):
+            wd.merge_checkpoints(place)
     torch.save({"w": torch.zeros(1)}, tmp_path / "last.pt")
     with pytest.raises(TrainingError, match=r"has no number of updates\. Give a mapping"):
         wd.merge_checkpoints([tmp_path / "last.pt"])

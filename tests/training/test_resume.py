@@ -125,7 +125,15 @@ def test_between_two_batches_of_an_update_the_gradients_are_kept(tmp_path: Path)
     digest = small.train(small.make(), **told)
     with pytest.raises(TrainingError, match="update 2"):
         small.train(small.make(tmp_path, [StopInside(0)]), **told)
-    assert small.train(small.make(tmp_path), **told, resume_from=tmp_path / "checkpoints") == digest
+    place = tmp_path / "checkpoints"
+    assert small.train(small.make(tmp_path), **told, resume_from=place) == digest
+    # of 13 batches 8 are used: the window that was begun ends, then come two of two, and epochs
+    shutil.rmtree(place)
+    with pytest.raises(TrainingError, match="update 2"):
+        small.train(small.make(tmp_path, [StopInside(0)]), **told)
+    again = small.make(tmp_path)
+    small.train(again, gradient_accumulation_steps=2, resume_from=place)
+    assert again.progress.updates == again.scheduler.run.total_steps == 2 + 1 + 2 + 2 * 7
 
 
 def test_a_finished_run_that_is_resumed_does_nothing_more(tmp_path: Path) -> None:
@@ -249,6 +257,14 @@ def test_another_size_of_update_says_what_changed(
         in capsys.readouterr().out
     )
     assert trainer.progress.updates == 13 + 26 * 2
+
+
+def test_a_run_past_its_epochs_has_no_updates_left_whatever_their_size(tmp_path: Path) -> None:
+    _stop_after(20, tmp_path, {})
+    trainer = small.make(tmp_path)
+    how = {"num_epochs": 1, "per_device_batch_size": 2, "on_change": "given"}
+    small.train(trainer, resume_from=tmp_path / "checkpoints", **how)
+    assert trainer.progress.updates == trainer.scheduler.run.total_steps == 20
 
 
 @pytest.mark.parametrize(

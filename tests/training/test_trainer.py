@@ -350,6 +350,50 @@ def test_a_portable_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_bytes(b"nonsense")
     with pytest.raises(wd.StateError, match=r"x\.pt: damaged, or holds more than tensors"):
         small.make().load_checkpoint(tmp_path / "x.pt")
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "x.pt")
+    with pytest.raises(wd.StateError, match=r"x\.pt: no checkpoint, for it has no 'model_state"):
+        small.make().load_checkpoint(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda trainer: trainer.extend(50), r"extend: .*Call train\(…\) first"),
+        (lambda trainer: trainer.evaluate(None), r"evaluate\(dataset=None\): .*Give a dataset"),
+        (lambda trainer: trainer.evaluate_now(), r"evaluate_now\(\): .*train\(eval_dataset=…\)"),
+    ],
+)
+def test_what_needs_a_run_or_data_is_refused_without_them(ask: Any, words: str) -> None:
+    with pytest.raises(TrainingError, match=words):
+        ask(small.make())
+
+
+def test_processes_that_accelerate_does_not_see_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small.make()  # from here on accelerate takes this process for the only one
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match=r"2 processes were started, and accelerate sees 1:"):
+        small.make()
+
+
+def test_a_sampler_of_batches_stands_in_the_place_of_size_and_order() -> None:
+    seen: list[list[float]] = []
+
+    class Seeing(TrainerCallback):
+        def on_train_step_end(
+            self, trainer: Any, batch: Any, batch_output: Any, **kwargs: Any
+        ) -> None:
+            seen.append(batch[0][:, 0].tolist())
+
+    data = small.Plain(5)
+    first = data.inputs[:, 0].tolist()
+    trainer = small.make(callbacks=[Seeing()], model=small.linear)
+    small.train(
+        trainer, train_dataset=data, num_epochs=1, per_device_batch_size=None,
+        train_dataloader_kwargs={"batch_sampler": [[4, 0], [3, 2, 1]]},
+    )  # fmt: skip
+    assert seen == [[first[4], first[0]], [first[3], first[2], first[1]]]
 
 
 def test_ten_lines_are_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

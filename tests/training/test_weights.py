@@ -54,6 +54,7 @@ def test_the_digest_tells_every_bit_name_and_shape() -> None:
     assert digest != digest_of_weights({"a": weights["a"], "c": weights["b"]})
     model = torch.nn.Linear(2, 2)
     assert digest_of_weights(model) == digest_of_weights(model.state_dict())
+    assert digest_of_weights({**weights, "name": "x"}) == digest  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("same", ["[1]", "5", '{"b": "none"}', '{"b": ["a"]}', "{", "[" * 100_000])
