@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,6 @@ from warmdown.cli.tools import TOOLS
 from warmdown.cli.workspace import LARGEST_FILE, Workspace
 
 if TYPE_CHECKING:
-    from mcp import StdioServerParameters
     from mcp.types import CallToolResult
 
 mcp: Any = Lazily("mcp")
@@ -42,12 +42,6 @@ ours: Any = Lazily("warmdown.cli.mcp")
 SCRIPT = "from torch.optim.lr_scheduler import StepLR\ns = StepLR(opt, 10, verbose=True)\n"
 PLAN = "run: {total_steps: 20, lr: 0.1}\nlr: {kind: cosine}\n"
 MARK = "a-file-that-an-attack-made"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _streams_of_the_library() -> None:
-    """Import the library before a test of the command replaces the streams that it keeps."""
-    _ = mcp.stdio_client
 
 
 @pytest.fixture(scope="module")
@@ -71,23 +65,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def server_of(folder: Path) -> StdioServerParameters:
+def server_of(folder: Path) -> Any:
+    """Return the way to a server, whose errors go where this process has its own."""
     source = str(Path(__file__).parents[2] / "src")
     env = {"PYTHONPATH": source, "PATH": os.environ["PATH"]}
-    parameters: StdioServerParameters = mcp.StdioServerParameters(
+    parameters = mcp.StdioServerParameters(
         command=sys.executable, args=["-P", "-m", "warmdown", "mcp"], cwd=folder, env=env
     )
-    return parameters
+    # by default: the stream that the first import found, which a test of a command has replaced
+    return mcp.stdio_client(parameters, errlog=sys.__stderr__)
 
 
 Calls = Mapping[str, tuple[str, dict[str, Any]]]
 
 
-def answers_of(server: Any, calls: Calls) -> dict[str, CallToolResult]:
+def answers_of(serve: Callable[[], Any], calls: Calls) -> dict[str, CallToolResult]:
     """Return the answer to each call, all of them asked at once in one session."""
 
     async def ask() -> dict[str, CallToolResult]:
-        async with mcp.Client(server) as client:
+        async with mcp.Client(serve()) as client:
             found = await asyncio.gather(*(client.call_tool(*call) for call in calls.values()))
             return dict(zip(calls, found, strict=True))
 
@@ -135,11 +131,11 @@ async def run_here(words: list[str], place: Path, seconds: float) -> str:
 def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Return a server that runs its commands here, or one as clients start it."""
     if request.param == "served":
-        yield server_of(folder)
+        yield partial(server_of, folder)
     else:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("warmdown.cli.mcp.run_command", run_here)
-            yield ours.build_server(Workspace(folder))
+            yield lambda: ours.build_server(Workspace(folder))
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +226,7 @@ UNSENDABLE = {"a half character"}
 def refusals(server: Any, folder: Path) -> dict[str, CallToolResult]:
     calls = {call: (one[0], one[1]) for call, one in BAD.items() if call not in UNSENDABLE}
     return answers_of(server, calls) | answers_of(
-        ours.build_server(Workspace(folder)), {call: BAD[call][:2] for call in UNSENDABLE}
+        lambda: ours.build_server(Workspace(folder)), {call: BAD[call][:2] for call in UNSENDABLE}
     )
 
 
@@ -421,7 +417,7 @@ def test_a_call_answers_with_what_is_printed_up_to_a_limit_and_is_ended_by_force
 @pytest.mark.slow
 def test_a_comparison_trains_within_its_bounds(folder: Path) -> None:
     call = {"plans": ["constant", "cosine"], "seeds": 1, "max_steps": 10}
-    answer = answers_of(ours.build_server(Workspace(folder)), {"compare": ("compare", call)})[
-        "compare"
-    ]
+    answer = answers_of(
+        lambda: ours.build_server(Workspace(folder)), {"compare": ("compare", call)}
+    )["compare"]
     assert {one["name"] for one in json.loads(text_of(answer))["plans"]} == {"constant", "cosine"}
