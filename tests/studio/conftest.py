@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,16 @@ from warmdown.studio.security.worker import Worker
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _only_new_objects_are_looked_through() -> None:
+    """Spare what was there before: around each simulated page the framework collects garbage twice.
+
+    Among all that other tests have imported, that is a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
