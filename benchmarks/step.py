@@ -53,7 +53,7 @@ def publish_rates(
         found = Peers({}, peers.skipped)
         for name, build in {**loops, **CONTENDERS}.items():
             found.add(name, partial(build, made(size)))
-        times = race(found.found, calls=max(10, 2000 // size), rounds=15)
+        times = race(found.found, calls=calls_of(size), rounds=15)
         for name, measured in times.items():
             ratios.setdefault(name, []).append(measured.over(times[reference]))
     for name, row in ratios.items():
@@ -89,8 +89,13 @@ def publish_fields() -> None:
 
 def _over_bare_fields(build: Contender, fields: int, size: int) -> float:
     racers = {"bare": bare_fields(groups_of(size), fields), "ours": build(groups_of(size))}
-    times = race(racers, calls=max(10, 3000 // size), rounds=15)
+    times = race(racers, calls=calls_of(size), rounds=15)
     return times["ours"].over(times["bare"])
+
+
+def calls_of(size: int) -> int:
+    """Return calls in one measurement: at least two windows, whose making is part of the cost."""
+    return min(20_000, 2 * 65_536 // size)
 
 
 def groups_of(count: int) -> torch.optim.Optimizer:

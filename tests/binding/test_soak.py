@@ -47,6 +47,14 @@ class Reference:
     happened: list[tuple[int, str, float]] = field(default_factory=list)
     lengths: list[tuple[int, int]] = field(default_factory=lambda: [(0, TOTAL)])
     losses: list[tuple[int, float]] = field(default_factory=list)
+    observed: int = -1
+    """Where the last loss was given."""
+
+    def observe(self, loss: float) -> None:
+        """Keep a loss; a decay scales the value that it began from, whatever is measured after."""
+        self.observed = self.count
+        if not any(what == "decay" and at <= self.count for at, what, _ in self.happened):
+            self.losses.append((self.count, loss))
 
     def value(self, name: str, step: int) -> float:
         total = [total for at, total in self.lengths if at <= step][-1]
@@ -162,15 +170,11 @@ class Life(RuleBasedStateMachine):
         self.reference.lengths.append((self.reference.count, total))
         self.check()
 
-    @precondition(
-        lambda self: (
-            not self.reference.losses or self.reference.count > self.reference.losses[-1][0]
-        )
-    )
+    @precondition(lambda self: self.reference.count > self.reference.observed)
     @rule(loss=st.sampled_from([0.5, 1.0, 2.0]))
     def observe(self, loss: float) -> None:
         self.scheduler.observe(loss=loss)
-        self.reference.losses.append((self.reference.count, loss))
+        self.reference.observe(loss)
         self.check()
 
     @rule()

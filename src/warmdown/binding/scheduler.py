@@ -426,7 +426,8 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
     ) -> None:
         """Begin the last decay, whatever the plan; the run and a trainer end with it.
 
-        Where several fields or groups decay, the run ends with the last of them.
+        Where several fields or groups decay, the run ends with the last of them. It scales the
+        value reached, so a plateau keeps its level from here on, whatever is observed.
 
         Args:
             over: Its length.

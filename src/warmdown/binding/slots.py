@@ -185,9 +185,7 @@ class FloatSlots:
         changes = window.changes(sorted(set(which)))
         if not changes.any():
             return []
-        # a number made once for many groups is cheaper than one made for each, until nearly every
-        # group has a curve of its own
-        if self._element is None and len(set(which)) * 4 > max(len(which), 4):
+        if self.are_own(which):
             rows = window.curves[which].T.tolist()
             return [_write_own(groups, self._key, rows, changes.tolist())]
         if self._element is not None:
@@ -199,6 +197,28 @@ class FloatSlots:
             FloatWrite(shared, self._key, self._element, window.floats(row))
             for row, shared in members.items()
         ]
+
+    def are_own(self, which: Sequence[int]) -> bool:
+        """Tell whether nearly every group has a curve of its own, for plain numbers.
+
+        Until then a number that is made once for many groups is cheaper than one for each.
+        """
+        return self._element is None and len(set(which)) * 4 > max(len(which), 4)
+
+    def products(self, bases: Sequence[float], factors: Window) -> list[Writer | FloatWrite]:
+        """Return what writes a base value for each group times the factor of a step."""
+        values = factors.floats(0)
+        pairs = [(slot.group, base) for slot, base in zip(self._slots, bases, strict=True)]
+
+        def write(
+            index: int, pairs: Any = pairs, key: str = self._key, values: Any = values
+        ) -> None:
+            factor = values[index]
+            if factor is not None:
+                for group, base in pairs:
+                    group[key] = base * factor
+
+        return [] if values.count(None) == len(values) else [write]
 
 
 class IntSlots:

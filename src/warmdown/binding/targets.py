@@ -16,7 +16,7 @@ from warmdown.batches import BATCH, LOADER_TARGETS
 from warmdown.binding.clock import Clock
 from warmdown.binding.field import Field, Groups, Marks, Number, bound_numbers
 from warmdown.binding.finetuning import is_unfrozen_by_lightning
-from warmdown.binding.slots import FloatWrite, Group, Slot, Window, Writer, join_writers
+from warmdown.binding.slots import FloatSlots, FloatWrite, Group, Slot, Window, Writer, join_writers
 from warmdown.binding.timeline import Array, TargetName, Timeline
 from warmdown.errors import BindingError, StateError, nearest
 from warmdown.plan import EVERY_GROUP, fits_pattern
@@ -155,6 +155,8 @@ class BoundTarget:
         """Each group's tensor, and its version when the scheduler left it."""
         self._index_curves()
         self._planned: Array = np.full((self.num_curves, 1), np.nan)
+        """The values of the window's steps; where ``_bases`` are kept, the factors of these."""
+        self._bases: Array | None = None
 
     def set_bases(self, bases: Mapping[str, float]) -> None:
         """Set base values by key; a group that is not named keeps its own."""
@@ -217,14 +219,15 @@ class BoundTarget:
 
         A plain object has no slots.
         """
+        column = self._column(index).tolist()
         for slot, curve in zip(self.field.slots, self._which, strict=False):
-            yield slot, float(self._planned[curve, index])
+            yield slot, column[curve]
 
     def write(self, timeline: Timeline, position: float, *, only_changes: bool = False) -> None:
         """Write the values at ``position``; or only if they are not those written last."""
-        before = self._planned[:, -1:]
-        self._planned = self._values(timeline, np.asarray([position]))
-        if only_changes and (self._planned == before).all():
+        before = self._column(-1)
+        self._planned, self._bases = self._values(timeline, np.asarray([position])), None
+        if only_changes and (self._planned[:, 0] == before).all():
             return
         row: list[float] = self._planned[:, 0].tolist()
         self.field.write([row[curve] for curve in self._which])
@@ -233,19 +236,50 @@ class BoundTarget:
     def writers(self, timeline: Timeline, positions: Array) -> list[Writer | FloatWrite]:
         """Return what writes a position after the first; nothing where nothing moves."""
         if all(timeline.lines[follows].is_flat(positions) for follows, _ in self._curves):
-            last = self._planned[:, -1:]
-            self._planned = np.broadcast_to(last, (len(last), len(positions)))
+            last = self._column(-1)[:, None]
+            self._planned, self._bases = np.broadcast_to(last, (len(last), len(positions))), None
             return []
-        self._planned = self._values(timeline, positions)
+        if (floats := self._own_products(timeline, float(positions[0]))) is not None:
+            follows, numbers = self._curves[0]
+            self._planned = timeline.lines[follows].values(positions, np.ones(1))
+            self._bases = bases = numbers[:, 0]
+            return floats.products(bases[self._which].tolist(), Window(self._planned, [0]))
+        self._planned, self._bases = self._values(timeline, positions), None
         return self.field.writers(Window(self._planned, self._which))
+
+    def width(self, timeline: Timeline, position: float) -> int:
+        """Return how many values each step of a window from ``position`` on keeps."""
+        return self.num_curves if self._own_products(timeline, position) is None else 1
+
+    def _own_products(self, timeline: Timeline, position: float) -> FloatSlots | None:
+        """Return the floats, if each is one factor of the step times a base of its group's own.
+
+        Computed as they are written, they cost less than as many numbers that are made ahead.
+        """
+        batches, (follows, numbers) = self.field.batches, self._curves[0]
+        if len(self._curves) > 1 or len(batches) != 1 or not isinstance(batches[0], FloatSlots):
+            return None
+        start, rule = timeline.lines[follows].segments[-1]
+        is_product = isinstance(rule, Scale) and rule.offset is None and rule.low is None
+        is_alone = (numbers[:, 1] == 1).all() and not self._whole and not self.field.multiple
+        is_own = start <= position and batches[0].are_own(self._which)
+        return batches[0] if is_product and is_alone and is_own else None
+
+    def _column(self, index: int) -> Array:
+        """Return the value of each curve at a step of the window."""
+        column: Array = self._planned[:, index]
+        return column if self._bases is None else self._bases * column
 
     def last_values(self, timeline: Timeline, position: float, index: int) -> Iterator[float]:
         """Yield what each group used at ``position``, step ``index`` of the window if not below 0.
 
         What was computed ahead is not computed again.
         """
-        planned = self._values(timeline, np.asarray([position])) if index < 0 else self._planned
-        row: list[float] = planned[:, index].tolist()
+        if index < 0:
+            column = self._values(timeline, np.asarray([position]))[:, 0]
+        else:
+            column = self._column(index)
+        row: list[float] = column.tolist()
         return (row[curve] for curve in self._which)
 
     def values(self, timeline: Timeline, positions: Array, members: Sequence[int]) -> Array:
@@ -269,7 +303,7 @@ class BoundTarget:
         else:
             if written:  # tensors alone, as they were left
                 return None
-        row = self._planned[:, step].tolist()
+        row = self._column(step).tolist()
         for index, (value, curve) in enumerate(zip(values, self._which)):  # noqa: B905  a tenth
             if type(value) is float and value == row[curve]:
                 continue
@@ -833,7 +867,7 @@ class ValueWriter:
 
     def _steps_ahead(self, position: float) -> int:
         """Return the length of the next window, which ends where the plan does."""
-        curves = sum(target.num_curves for target in self.targets)
+        curves = sum(target.width(self.timeline, position) for target in self.targets)
         cells = min(_CELLS // max(curves, 1), _LONGEST)
         # at rest the next window may be longer: a sixth of a step's time, there
         self._size = size = min(self._size * 2, _LONGEST if self.write else _LONGEST_AT_REST)
