@@ -13,7 +13,7 @@ from benchmarks.harness import Peers, Table, in_groups, race
 from torch._dynamo.utils import counters
 
 import warmdown as wd
-from warmdown.binding.compiled import leave_hook_uncompiled
+from warmdown.binding.compiled import leave_uncompiled
 from warmdown.binding.field import as_tensors
 
 TOTAL = 1_000_000
@@ -129,7 +129,7 @@ def bare_fills(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
 def hooks_and_fills(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """Return the same beside two hooks that do nothing: the least that seeing updates costs."""
 
-    @leave_hook_uncompiled
+    @leave_uncompiled
     def hook(optimizer: Any, args: Any, kwargs: Any) -> None:
         del optimizer, args, kwargs
 

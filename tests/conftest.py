@@ -51,7 +51,6 @@ NOT_IN_TORCH_2_6 = {
     ),
     "its compiler does not follow these": (
         "test_a_compiled_formula_equals_the_plain_one",
-        "test_a_step_within_the_compiled_step_is_called_as_it_is",
         "test_whole_steps_become_singles_on_a_device_without_doubles",
     ),
     "its last digits are others": (

@@ -12,7 +12,6 @@ from tests.binding.loops import model
 
 import warmdown as wd
 from warmdown.binding import compiled as compiling
-from warmdown.binding.compiled import leave_uncompiled
 
 RUN = wd.Run(total_steps=1003)
 """A thousand updates, after two that compile."""
@@ -43,22 +42,14 @@ def targets(kind: str) -> dict[str, Any]:
     return wd.one_cycle() if kind == "one-cycle" else {"lr": wd.warmup_cosine(end=0.1)}
 
 
-def test_a_torch_without_marks_has_the_function_as_it_is_and_a_hook_wrapped(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_an_older_torch_would_trace_is_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "KNOWS_MARKS", False)
-
-    def double(number: int) -> int:
-        return 2 * number
-
-    assert leave_uncompiled(double) is double
-    assert double(3) == 6
     seen: list[int] = []
-    hook = compiling.leave_hook_uncompiled(seen.append)
+    note = compiling.leave_uncompiled(seen.append)
 
     @torch.compile(backend="eager")
     def update(tensor: torch.Tensor) -> torch.Tensor:
-        hook(len(seen))
+        note(len(seen))
         return tensor + 1
 
     for _ in range(3):

@@ -16,25 +16,15 @@ KNOWS_MARKS = hasattr(_FRAMES, "set_code_exec_strategy")
 def leave_uncompiled(function: _Function) -> _Function:
     """Let ``torch.compile`` neither trace a function nor what it calls.
 
-    Traced, a step would be compiled again at nearly each of its values. It is marked, not wrapped:
-    ``torch.compiler.disable`` would make each uncompiled step several times as expensive. A
-    torch that does not know the marks traces it; the values are the same.
+    Traced, a step would be compiled again at nearly each of its values, and a hook would run once.
+    It is marked, not wrapped: ``torch.compiler.disable`` would make each uncompiled step several
+    times as expensive. A torch that does not know the marks needs the wrapper.
     """
+    if not KNOWS_MARKS:
+        disable: Any = torch.compiler.disable
+        wrapped: _Function = disable(function)
+        return wrapped
     vars(function)["_torchdynamo_disable"] = True
-    if KNOWS_MARKS:
-        skip = _FRAMES._FrameAction.SKIP
-        strategy = _FRAMES._FrameExecStrategy(skip, skip)
-        _FRAMES.set_code_exec_strategy(function.__code__, strategy)
+    skip = _FRAMES._FrameAction.SKIP
+    _FRAMES.set_code_exec_strategy(function.__code__, _FRAMES._FrameExecStrategy(skip, skip))
     return function
-
-
-def leave_hook_uncompiled(hook: _Function) -> _Function:
-    """Let a hook stay out of compiled updates, whose graph would run it no more.
-
-    Here a torch that does not know the marks needs the wrapper.
-    """
-    if KNOWS_MARKS:
-        return leave_uncompiled(hook)
-    disable: Any = torch.compiler.disable
-    wrapped: _Function = disable(hook)
-    return wrapped

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
-from warmdown.binding.compiled import leave_hook_uncompiled
+from warmdown.binding.compiled import leave_uncompiled
 from warmdown.binding.field import has_gradients, hooked_optimizers, optimizer_parameters
 from warmdown.binding.misuse import Warnings
 from warmdown.errors import (
@@ -379,7 +379,7 @@ class _OptimizerHooks:
         for handle in self._handles:
             handle.remove()
 
-    @leave_hook_uncompiled
+    @leave_uncompiled
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         # an error within an update leaves it open
         self._depth = self._depth + 1 if self._depth and _is_within_update() else 1
@@ -404,7 +404,7 @@ class _OptimizerHooks:
             monitor.early.check_order(monitor.count(scheduler), monitor.warnings)
         monitor.before_update(scheduler, self._index)
 
-    @leave_hook_uncompiled
+    @leave_uncompiled
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         if self._depth > 1 and _is_within_update():
             self._depth -= 1

@@ -16,6 +16,7 @@ from warmdown.schedules.sampling import Array
 _PIECES = 20_000
 """Pieces of a long run; a short one has a piece for each update."""
 _TERMS = 8
+"""Updates of a piece whose terms are added one by one; the rest is an integral."""
 
 
 @dataclass(frozen=True)

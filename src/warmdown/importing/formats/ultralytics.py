@@ -14,9 +14,9 @@ from warmdown.plan import Plan
 from warmdown.schedules import Constant, Linear, Scale, Schedule, Set
 
 _WITH_MOMENTUM = ("sgd", "musgd", "rmsprop")
+"""Optimizers whose groups have a ``momentum``, which the warmup moves; Adam's beta stays."""
 _MOST_WITH_ADAM = 10_000
 """Updates of a run up to which auto takes AdamW, which warms no momentum up."""
-"""Optimizers whose groups have a ``momentum``, which the warmup moves; Adam's beta stays."""
 
 
 def read_ultralytics(settings: Settings, known: KnownRun) -> Plan:
