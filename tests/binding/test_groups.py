@@ -302,6 +302,23 @@ def test_a_second_beta_that_is_set_by_hand_stays_while_the_first_one_moves(flat:
     assert values["momentum/0"] == (0.5 if flat == "momentum" else pytest.approx(0.748))
 
 
+@pytest.mark.parametrize("edited", [[0], [1], [0, 1]], ids=["first", "second", "both"])
+def test_a_second_beta_set_by_hand_stays_where_the_rate_moves_seldom(edited: list[int]) -> None:
+    groups = [{"params": [parameter()]} for _ in range(2)]
+    optimizer = torch.optim.AdamW(groups, lr=0.1)
+    momentum = wd.Set(wd.Linear(start=0.9, end=0.5))
+    lr = wd.Staircase(gamma=0.5, every=5)
+    scheduler = wd.Scheduler(optimizer, lr=lr, momentum=momentum, total_steps=200)
+    train(optimizer, scheduler, 70)
+    for index in edited:
+        group = optimizer.param_groups[index]
+        group["betas"] = (group["betas"][0], 0.95)
+    train(optimizer, scheduler, 12)
+    for index, group in enumerate(optimizer.param_groups):
+        assert group["betas"][1] == (0.95 if index in edited else 0.999)
+        assert group["betas"][0] == scheduler.values()[f"momentum/{index}"]
+
+
 def test_both_betas_may_move_at_once() -> None:
     optimizer = torch.optim.AdamW([parameter()], lr=0.1)
     first, second = wd.Linear(start=0.9, end=0.5), wd.Linear(start=0.99, end=0.9)

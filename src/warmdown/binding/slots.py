@@ -372,7 +372,7 @@ def _write_beside_pairs(first: FloatWrite, second: FloatWrite, write_each: Write
     One-cycle moves these. A pair that is not the one written last was edited outside: its second
     number stays.
     """
-    last = second.groups[0][second.key]
+    last: Any = second.groups[0][second.key]
     other = last[1]
 
     def write(
@@ -383,11 +383,12 @@ def _write_beside_pairs(first: FloatWrite, second: FloatWrite, write_each: Write
         pair_key: str = second.key,
         numbers: Any = second.values,
     ) -> None:
-        nonlocal last
+        nonlocal last, other
         value, number = values[index], numbers[index]
         if value is None or number is None:
             write_each(index)
-            last = groups[0][pair_key]  # others' may have become others
+            last = groups[0][pair_key] if _share_a_pair(second) else None
+            other = None if last is None else last[1]
             return
         pair = (number, other)
         for group in groups:
