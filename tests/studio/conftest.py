@@ -22,6 +22,7 @@ from warmdown.studio.security.worker import Worker
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
+    from tests.studio.test_browser_tell import RunningLoop
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,6 +48,19 @@ def page_of(tmp_path: Path) -> Iterator[Callable[..., Simulated]]:
     yield make
     for folder in folders:
         folder.close()
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[RunningLoop]:
+    """Train in a folder below the one that is watched."""
+    from tests.studio.test_browser_tell import RunningLoop
+
+    (tmp_path / "runs" / "job").mkdir(parents=True)
+    started = RunningLoop(tmp_path / "runs" / "job")
+    started.start()
+    yield started
+    started.is_over.set()
+    started.join()
 
 
 @pytest.fixture

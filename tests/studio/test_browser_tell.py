@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,17 +59,6 @@ class RunningLoop(threading.Thread):
     def rates(self) -> list[float]:
         """Return the rate of each group."""
         return [group["lr"] for group in self.optimizer.param_groups]
-
-
-@pytest.fixture
-def loop(tmp_path: Path) -> Iterator[RunningLoop]:
-    """Train in a folder below the one that is watched."""
-    (tmp_path / "runs" / "job").mkdir(parents=True)
-    started = RunningLoop(tmp_path / "runs" / "job")
-    started.start()
-    yield started
-    started.is_over.set()
-    started.join()
 
 
 def answer_has(tab: Page, *parts: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,17 +156,6 @@ def test_twelve_runs_are_shown_at_most_and_one_that_is_removed_goes(
         assert field(user, "theme").props["aria-label"] == "Light colours"  # type: ignore[attr-defined]
 
     page.visit(act)
-
-
-@pytest.fixture
-def loop(tmp_path: Path) -> Iterator[RunningLoop]:
-    """Train in a folder below the one that is watched."""
-    (tmp_path / "runs" / "job").mkdir(parents=True)
-    started = RunningLoop(tmp_path / "runs" / "job")
-    started.start()
-    yield started
-    started.is_over.set()
-    started.join()
 
 
 def test_a_job_is_asked_only_for_what_was_seen_before(
